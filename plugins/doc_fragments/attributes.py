@@ -1,0 +1,61 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options: {}
+requirements:
+  - psutil (Python library, on the gateway)
+  - Libreswan (on the gateway)
+attributes:
+  platform:
+    description: Target OS families that can be operated against.
+    support: full
+    platforms: linux
+  action_group:
+    description: Use C(group/xswan.ipsec.ipsec) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - xswan.ipsec.ipsec
+"""
+
+    CHANGES = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns what changes in diff mode.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: partial
+    details:
+      - O(state=restarted) always restarts.
+"""
+
+    FACTS = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would do without doing it.
+    support: full
+    details:
+      - This module only looks.
+  diff_mode:
+    description: Returns what changes in diff mode.
+    support: N/A
+    details:
+      - This module only looks.
+  facts:
+    description: Returns RV(ansible_facts), which are added to the host's facts.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: full
+"""
