@@ -30,7 +30,7 @@ class Venv(t.NamedTuple):
     @property
     def requirements(self) -> Path:
         """Return the file of its pins."""
-        return ROOT / "dev/requirements" / (self.name + ".txt")
+        return ROOT / "dev/requirements" / f"{self.name}.txt"
 
 
 # The Pythons are those that the pinned ansible-core supports on the controller, the preferred one first.
@@ -50,13 +50,16 @@ def find_python(versions: t.Iterable[str]) -> Path | None:
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for version in versions:
-        name = "python" + version
-        places = [Path("/usr/bin") / name, Path("/usr/local/bin") / name]
-        places += sorted(pyenv.glob("versions/{0}.*/bin/{1}".format(version, name)))
+        name = f"python{version}"
+        places = [Path("/usr/bin", name), Path("/usr/local/bin", name), *pyenv.glob(f"versions/{version}.*/bin/{name}")]
         for place in places:
-            if place.exists() and subprocess.run([place, "-c", "import ensurepip, venv"], capture_output=True).returncode == 0:
+            if place.exists() and _makes_venvs(place):
                 return place
     return None
+
+
+def _makes_venvs(python: Path) -> bool:
+    return subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
 
 
 def files() -> list[str]:

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test on a copy of the checkout: dev/ansible-test VENV ARGUMENTS, as in `dev/ansible-test dev sanity`.
+"""Run ansible-test on a copy of the checkout, as in `python3 dev/ansible_test.py dev sanity --test pylint`.
 
 ansible-test wants a real folder ansible_collections/NAMESPACE/NAME (a link will not do), a pip that its own virtual
 environments can start from, and it writes into the user's home. This gives it a copy, a stand-in and a home of its own.
@@ -44,9 +43,9 @@ def prepare_home(venv: Path, python: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     versions = set(re.findall(r"\bpip='([\d.]+)'", source))
     if not versions:
-        sys.exit("dev/ansible-test: no pip version found in {0}: adapt prepare_home to it.".format(library))
+        sys.exit(f"dev/ansible_test.py: no pip version found in {library}: adapt prepare_home to it.")
     for version in versions:
-        (cache / "get_pip_{0}.py".format(version.replace(".", "_"))).write_text(PIP_STAND_IN, encoding="utf-8")
+        (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(PIP_STAND_IN, encoding="utf-8")
 
     # ansible-test passes on neither PIP_* nor the user's home, so settings from there go into the file pip reads here.
     settings = subprocess.run([python, "-m", "pip", "config", "list"], stdout=subprocess.PIPE, check=True, text=True)
@@ -66,12 +65,13 @@ def prepare_home(venv: Path, python: Path) -> None:
 
 def main() -> int:
     """Run it and return its exit status."""
-    if len(sys.argv) < 3:
-        sys.exit("usage: dev/ansible-test VENV ARGUMENTS, with VENV one of the folders in .venv")
-    venv = VENVS / sys.argv[1]
+    name, *arguments = sys.argv[1:] or [""]
+    if not name or not arguments:
+        sys.exit("usage: python3 dev/ansible_test.py VENV ARGUMENTS, with VENV one of the folders in .venv")
+    venv = VENVS / name
     python = venv / "bin/python"
     if not python.exists():
-        sys.exit("dev/ansible-test: there is no {0}: run `dev/setup --cores` first.".format(venv.relative_to(ROOT)))
+        sys.exit(f"dev/ansible_test.py: there is no {venv.relative_to(ROOT)}: run `make setup` first.")
     prepare_home(venv, python)
     version = next((venv / "lib").glob("python3*")).name.replace("python", "")
     # Not inside the checkout: ansible-test would ask the git repository around it, which ignores the folder.
@@ -84,8 +84,8 @@ def main() -> int:
         search_path = [str(venv / "bin"), str(DEV.path / "bin"), os.environ.get("PATH", os.defpath)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTHON"))}
         environment.update(HOME=str(HOME), PATH=os.pathsep.join(search_path))
-        command = [str(venv / "bin/ansible-test"), *sys.argv[2:], "--python", version]
-        return subprocess.run(command, cwd=tree, env=environment).returncode
+        command = [str(venv / "bin/ansible-test"), *arguments, "--python", version]
+        return subprocess.run(command, cwd=tree, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -35,7 +34,7 @@ class SetupError(Exception):
 
 def run(what: str, argv: t.Sequence[str | Path], *, cure: str, env: t.Mapping[str, str] | None = None) -> None:
     """Run a command with its output shown and a sign of life while it is silent; raise SetupError if it fails."""
-    print("== " + what, flush=True)
+    print(f"== {what}", flush=True)
     began = time.monotonic()
     with subprocess.Popen(
         argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -51,14 +50,16 @@ def run(what: str, argv: t.Sequence[str | Path], *, cure: str, env: t.Mapping[st
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.flush()
             else:
-                print("   ... {0:.0f} s".format(time.monotonic() - began), flush=True)
+                print(f"   ... {time.monotonic() - began:.0f} s", flush=True)
     if process.returncode != 0:
-        raise SetupError("{0}: {1} ended with status {2}. {3}".format(what, argv[0], process.returncode, cure))
+        raise SetupError(f"{what}: {argv[0]} ended with status {process.returncode}. {cure}")
 
 
 def check_machine() -> None:
     """Let the lab say whether this machine can run it, before anything is installed."""
-    if PREFLIGHT.exists() and subprocess.run([sys.executable, PREFLIGHT, "--stage", "host"], cwd=ROOT).returncode != 0:
+    if not PREFLIGHT.exists():
+        return
+    if subprocess.run([sys.executable, PREFLIGHT, "--stage", "host"], cwd=ROOT, check=False).returncode != 0:
         # It has told the user what to do.
         raise SystemExit(1)
 
@@ -74,6 +75,7 @@ def install_packages() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # it names the missing ones there, and so do we
         text=True,
+        check=False,  # and calls it a failure
     ).stdout
     installed = {line.split()[1] for line in known.splitlines() if line.startswith("ii")}
     missing = [package for package in wanted if package not in installed]
@@ -92,20 +94,17 @@ def install_packages() -> None:
 def make_venv(venv: Venv, python: Path) -> None:
     """Make a virtual environment anew, unless it was made by this Python from these pins."""
     stamp = venv.path / "stamp"
-    made_from = hashlib.sha256(venv.requirements.read_bytes()).hexdigest() + " " + str(python) + "\n"
+    made_from = f"{hashlib.sha256(venv.requirements.read_bytes()).hexdigest()} {python}\n"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
         return
     if venv.path.exists():
         shutil.rmtree(venv.path)
     cure = "Is a package index reachable? Check the network and pip's own configuration, then run this again."
-    what = "{0} by {1}".format(venv.path.relative_to(ROOT), python)
+    what = f"{venv.path.relative_to(ROOT)} by {python}"
     run(what, [python, "-m", "venv", venv.path], cure="Its venv module must work: apt-get install python3-venv.")
-    pip = [venv.path / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--no-color"]
-    run(
-        "pip install -r {0}".format(venv.requirements.relative_to(ROOT)),
-        [*pip, "--progress-bar", "off", "--requirement", venv.requirements],
-        cure=cure,
-    )
+    options = ["--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off"]
+    install = [str(venv.path / "bin/python"), "-m", "pip", "install", *options, "--requirement", str(venv.requirements)]
+    run(f"pip install -r {venv.requirements.relative_to(ROOT)}", install, cure=cure)
     stamp.write_text(made_from, encoding="utf-8")
 
 
@@ -122,7 +121,7 @@ def link_collection() -> None:
 
 def main() -> None:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="dev/setup", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", action="store_true", help="also the other ansible-core versions, for ansible-test")
     arguments = parser.parse_args()
 
@@ -137,9 +136,10 @@ def main() -> None:
             if python is not None:
                 make_venv(venv, python)
             elif venv is DEV:
-                raise SetupError("No Python {0} to {1} found: apt-get install python3.".format(*DEV.pythons[::2]))
+                wanted = " or ".join(venv.pythons)
+                raise SetupError(f"No Python {wanted} found: apt-get install python3 on Debian 12 or newer.")
             else:
-                print("{0}: left out, no Python {1} found.".format(venv.name, " or ".join(venv.pythons)))
+                print(f"== .venv/{venv.name} left out: no Python {' or '.join(venv.pythons)} found")
         link_collection()
 
 
@@ -147,4 +147,4 @@ if __name__ == "__main__":
     try:
         main()
     except SetupError as error:
-        sys.exit("dev/setup: " + str(error))
+        sys.exit("dev/setup.py: " + str(error))

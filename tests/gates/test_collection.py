@@ -1,0 +1,122 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection as its users meet it: names, documentation, action group, tarball."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from gates.tools import BIN, environment, run
+from project import files
+
+MODULES = ("ipsec_setup", "ipsec_status")
+
+
+def module_result(output: str) -> dict[str, t.Any]:
+    """Return the JSON in the output of an ad-hoc ansible command."""
+    result = json.loads(output[output.index("=> {") + 3 : output.rindex("}") + 1])
+    assert isinstance(result, dict)
+    return result
+
+
+@pytest.fixture
+def no_inventory() -> dict[str, str]:
+    """An environment in which only the implicit localhost is known, whatever lab is up."""
+    return environment(ANSIBLE_INVENTORY="localhost,", ANSIBLE_LOCALHOST_WARNING="false")
+
+
+@pytest.mark.parametrize("name", ["ipsec_status", "xswan.ipsec.ipsec_status"])
+def test_status_by_both_names_in_the_checkout(name: str, no_inventory: dict[str, str]) -> None:
+    result = module_result(run(BIN / "ansible", "localhost", "-c", "local", "-m", name, env=no_inventory))
+    assert not result["changed"]
+    assert isinstance(result["ipsec"]["lines"], list)
+
+
+@pytest.mark.parametrize("name", ["ipsec_setup", "xswan.ipsec.ipsec_setup"])
+def test_setup_by_both_names_in_the_checkout(name: str, no_inventory: dict[str, str]) -> None:
+    """A value that no state has: the module answers, and this machine is left alone."""
+    command = ["localhost", "-c", "local", "-m", name, "-a", "state=asunder"]
+    result = module_result(run(BIN / "ansible", *command, env=no_inventory, status=2))
+    assert "value of state must be one of: started, stopped" in result["msg"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_action_group(module: str, tmp_path: Path, no_inventory: dict[str, str]) -> None:
+    """module_defaults of the group reach each module: one that no module knows is refused by all."""
+    playbook = tmp_path / "group.yml"
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "module_defaults": {"group/xswan.ipsec.ipsec": {"not_an_option": 1}},
+        "tasks": [{f"xswan.ipsec.{module}": {}}],
+    }
+    playbook.write_text(json.dumps([play]), encoding="utf-8")
+    output = run(BIN / "ansible-playbook", playbook, env=no_inventory, status=2)
+    assert re.search(rf"Unsupported parameters for .*{module}.*not_an_option", output), output
+
+
+@pytest.mark.parametrize("name", [*MODULES, *(f"xswan.ipsec.{module}" for module in MODULES)])
+def test_ansible_doc_of_modules(name: str) -> None:
+    output = run(BIN / "ansible-doc", "--type", "module", "--json", name)
+    (doc,) = json.loads(output[output.index("{") :]).values()
+    assert doc["doc"]["short_description"]
+    assert doc["doc"]["attributes"]["check_mode"], "the documentation fragment was not found"
+    assert doc["return"]["ipsec"]["description"]
+
+
+def test_ansible_doc_of_the_role() -> None:
+    output = run(BIN / "ansible-doc", "--type", "role", "--json", "xswan.ipsec.ipsec")
+    role = json.loads(output[output.index("{") :])["xswan.ipsec.ipsec"]
+    assert role["entry_points"]["main"]["options"]
+
+
+def test_antsibull_docs() -> None:
+    run(BIN / "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self", ".")
+
+
+def test_antsibull_changelog() -> None:
+    run(BIN / "antsibull-changelog", "lint")
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection, built in the checkout as it is, with whatever lies about in it."""
+    folder = tmp_path_factory.mktemp("tarball")
+    run(BIN / "ansible-galaxy", "collection", "build", "--output-path", folder)
+    (path,) = folder.glob("xswan-ipsec-*.tar.gz")
+    return path
+
+
+def test_tarball_holds_the_project_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        packed = {member.name for member in archive if not member.isdir()}
+    litter = packed - set(files()) - {"MANIFEST.json", "FILES.json"}
+    assert not litter, "build_ignore of galaxy.yml does not know these"
+    product = {path for path in files() if path.startswith(("plugins/", "roles/", "meta/", "LICENSES/"))}
+    assert not product - packed
+    assert {"README.md", "COPYING", "CHANGELOG.rst"} <= packed
+    assert not {path for path in packed if path.startswith((".", "dev/", "demo/", "tests/output/"))}
+
+
+def test_installed_from_the_tarball(tarball: Path, tmp_path: Path) -> None:
+    """In an empty folder, with nothing of the checkout in reach."""
+    collections = tmp_path / "collections"
+    env = environment(
+        ANSIBLE_COLLECTIONS_PATH=str(collections), ANSIBLE_INVENTORY="localhost,", ANSIBLE_LOCALHOST_WARNING="false"
+    )
+    install = ["collection", "install", str(tarball), "--offline", "--collections-path", str(collections)]
+    run(BIN / "ansible-galaxy", *install, cwd=tmp_path, env=env)
+    run(BIN / "ansible-galaxy", "collection", "verify", "xswan.ipsec", "--offline", cwd=tmp_path, env=env)
+    command = ["localhost", "-c", "local", "-m", "xswan.ipsec.ipsec_status"]
+    result = module_result(run(BIN / "ansible", *command, cwd=tmp_path, env=env))
+    assert not result["changed"]
+    assert result["ipsec"]["running"] in (True, False)
+    assert result["ipsec"]["lines"]

@@ -1,0 +1,69 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ansible-test sanity: all of its tests, without an ignore file, on each ansible-core that the collection supports."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gates.tools import run
+from project import CORES, ROOT, files, find_python
+
+# What a collection without .ps1 files must be shown to have gone through; ansible-test leaves some out with a warning.
+EXPECTED = {
+    "ansible-doc",
+    "compile",
+    "ignores",
+    "import",
+    "no-assert",
+    "pep8",
+    "pylint",
+    "runtime-metadata",
+    "shebang",
+    "shellcheck",
+    "validate-modules",
+    "yamllint",
+}
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_sanity(core: str) -> None:
+    venv = CORES[core]
+    if find_python(venv.pythons) is None:
+        pytest.skip(f"ansible-core {core} needs a Python {' or '.join(venv.pythons)}, and none is installed")
+    output = run(sys.executable, "dev/ansible_test.py", venv.name, "sanity", "--color", "no")
+    ran = {line.split('"')[1] for line in output.splitlines() if line.startswith('Running sanity test "')}
+    assert ran >= EXPECTED, output
+    # For example a missing shellcheck: a warning, and success.
+    assert "Required program" not in output, output
+
+
+def test_no_ignore_files() -> None:
+    assert [path for path in files() if path.startswith("tests/sanity/")] == []
+
+
+def test_utilities_import_on_the_oldest_python() -> None:
+    """Every module_util imports on Python 3.9, with warnings as errors, as on a Debian 11 gateway."""
+    python = find_python(["3.9"])
+    if python is None:
+        pytest.skip("no Python 3.9 is installed (the Debian 11 gateway of the lab shows the same)")
+    (ansible,) = CORES["2.19"].path.glob("lib/python3*/site-packages/ansible")
+    names = [path.stem for path in sorted((ROOT / "plugins/module_utils").glob("*.py"))]
+    assert names
+    # Only the package ansible of the controller's environment: the rest of it is not for this Python.
+    program = f"""
+import importlib, importlib.machinery, sys
+class Ansible:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "ansible":
+            return importlib.machinery.PathFinder.find_spec(name, [{str(ansible.parent)!r}])
+sys.meta_path.append(Ansible)
+sys.path.insert(0, {str(ROOT / ".ansible/collections")!r})
+for name in {names!r}:
+    importlib.import_module("ansible_collections.xswan.ipsec.plugins.module_utils." + name)
+"""
+    run(python, "-I", "-W", "error", "-c", program)
