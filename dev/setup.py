@@ -57,9 +57,7 @@ def run(what: str, argv: t.Sequence[str | Path], *, cure: str, env: t.Mapping[st
 
 def check_machine() -> None:
     """Let the lab say whether this machine can run it, before anything is installed."""
-    if not PREFLIGHT.exists():
-        return
-    if subprocess.run([sys.executable, PREFLIGHT, "--stage", "host"], cwd=ROOT, check=False).returncode != 0:
+    if subprocess.run([sys.executable, PREFLIGHT, "host"], cwd=ROOT, check=False).returncode != 0:
         # It has told the user what to do.
         raise SystemExit(1)
 
@@ -122,11 +120,13 @@ def link_collection() -> None:
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lab", action="store_true", help="also what the lab needs: checks and Debian packages (root)")
     parser.add_argument("--cores", action="store_true", help="also the other ansible-core versions, for ansible-test")
     arguments = parser.parse_args()
 
-    check_machine()
-    install_packages()
+    if arguments.lab:
+        check_machine()
+        install_packages()
     VENVS.mkdir(exist_ok=True)
     with open(VENVS / "lock", "w", encoding="ascii") as lock:
         # Two make targets at once must not build the same environment.
@@ -137,7 +137,10 @@ def main() -> None:
                 make_venv(venv, python)
             elif venv is DEV:
                 wanted = " or ".join(venv.pythons)
-                raise SetupError(f"No Python {wanted} found: apt-get install python3 on Debian 12 or newer.")
+                raise SetupError(
+                    f"No Python {wanted} with its venv module found. As root on Debian 12 or newer: "
+                    "apt-get install python3-venv"
+                )
             else:
                 print(f"== .venv/{venv.name} left out: no Python {' or '.join(venv.pythons)} found")
         link_collection()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tarfile
 import typing as t
 from pathlib import Path
@@ -27,39 +28,42 @@ def module_result(output: str) -> dict[str, t.Any]:
 
 
 @pytest.fixture
-def no_inventory() -> dict[str, str]:
-    """An environment in which only the implicit localhost is known, whatever lab is up."""
-    return environment(ANSIBLE_INVENTORY="localhost,", ANSIBLE_LOCALHOST_WARNING="false")
+def only_localhost(tmp_path: Path) -> dict[str, str]:
+    """An environment in which Ansible knows this machine alone, whatever lab is up, with an interpreter that works."""
+    inventory = tmp_path / "inventory.yml"
+    variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory.write_text(json.dumps({"all": {"hosts": {"localhost": variables}}}), encoding="utf-8")
+    return environment(ANSIBLE_INVENTORY=str(inventory))
 
 
 @pytest.mark.parametrize("name", ["ipsec_status", "xswan.ipsec.ipsec_status"])
-def test_status_by_both_names_in_the_checkout(name: str, no_inventory: dict[str, str]) -> None:
-    result = module_result(run(BIN / "ansible", "localhost", "-c", "local", "-m", name, env=no_inventory))
+def test_status_by_both_names_in_the_checkout(name: str, only_localhost: dict[str, str]) -> None:
+    result = module_result(run(BIN / "ansible", "localhost", "-m", name, env=only_localhost))
     assert not result["changed"]
     assert isinstance(result["ipsec"]["lines"], list)
 
 
 @pytest.mark.parametrize("name", ["ipsec_setup", "xswan.ipsec.ipsec_setup"])
-def test_setup_by_both_names_in_the_checkout(name: str, no_inventory: dict[str, str]) -> None:
+def test_setup_by_both_names_in_the_checkout(name: str, only_localhost: dict[str, str]) -> None:
     """A value that no state has: the module answers, and this machine is left alone."""
-    command = ["localhost", "-c", "local", "-m", name, "-a", "state=asunder"]
-    result = module_result(run(BIN / "ansible", *command, env=no_inventory, status=2))
+    command = ["localhost", "-m", name, "-a", "state=asunder"]
+    result = module_result(run(BIN / "ansible", *command, env=only_localhost, status=2))
     assert "value of state must be one of: started, stopped" in result["msg"]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_action_group(module: str, tmp_path: Path, no_inventory: dict[str, str]) -> None:
+@pytest.mark.parametrize(("module", "arguments"), [("ipsec_setup", {"state": "started"}), ("ipsec_status", {})])
+def test_action_group(module: str, arguments: dict[str, str], tmp_path: Path, only_localhost: dict[str, str]) -> None:
     """module_defaults of the group reach each module: one that no module knows is refused by all."""
     playbook = tmp_path / "group.yml"
     play = {
         "hosts": "localhost",
-        "connection": "local",
         "gather_facts": False,
         "module_defaults": {"group/xswan.ipsec.ipsec": {"not_an_option": 1}},
-        "tasks": [{f"xswan.ipsec.{module}": {}}],
+        "check_mode": True,  # should the option be taken after all, nothing is to happen
+        "tasks": [{f"xswan.ipsec.{module}": arguments}],
     }
     playbook.write_text(json.dumps([play]), encoding="utf-8")
-    output = run(BIN / "ansible-playbook", playbook, env=no_inventory, status=2)
+    output = run(BIN / "ansible-playbook", playbook, env=only_localhost, status=2)
     assert re.search(rf"Unsupported parameters for .*{module}.*not_an_option", output), output
 
 
@@ -106,16 +110,14 @@ def test_tarball_holds_the_project_and_nothing_else(tarball: Path) -> None:
     assert not {path for path in packed if path.startswith((".", "dev/", "demo/", "tests/output/"))}
 
 
-def test_installed_from_the_tarball(tarball: Path, tmp_path: Path) -> None:
+def test_installed_from_the_tarball(tarball: Path, tmp_path: Path, only_localhost: dict[str, str]) -> None:
     """In an empty folder, with nothing of the checkout in reach."""
     collections = tmp_path / "collections"
-    env = environment(
-        ANSIBLE_COLLECTIONS_PATH=str(collections), ANSIBLE_INVENTORY="localhost,", ANSIBLE_LOCALHOST_WARNING="false"
-    )
+    env = {**only_localhost, "ANSIBLE_COLLECTIONS_PATH": str(collections)}
     install = ["collection", "install", str(tarball), "--offline", "--collections-path", str(collections)]
     run(BIN / "ansible-galaxy", *install, cwd=tmp_path, env=env)
     run(BIN / "ansible-galaxy", "collection", "verify", "xswan.ipsec", "--offline", cwd=tmp_path, env=env)
-    command = ["localhost", "-c", "local", "-m", "xswan.ipsec.ipsec_status"]
+    command = ["localhost", "-m", "xswan.ipsec.ipsec_status"]
     result = module_result(run(BIN / "ansible", *command, cwd=tmp_path, env=env))
     assert not result["changed"]
     assert result["ipsec"]["running"] in (True, False)
