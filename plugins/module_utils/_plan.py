@@ -172,9 +172,7 @@ class EnableUnit:
 
     def predict(self, state: State) -> State:
         """Only the unit's enablement differs."""
-        return dataclasses.replace(
-            state, unit=state.unit and dataclasses.replace(state.unit, enabled=self.enabled)
-        )
+        return dataclasses.replace(state, unit=state.unit and dataclasses.replace(state.unit, enabled=self.enabled))
 
 
 def not_ready(host: Host) -> str | None:
@@ -206,7 +204,9 @@ def steps(desired: Desired, state: State) -> tuple[Step, ...]:
             plan.append(StopPluto(desired.stop_timeout))
     elif desired.running and alive and status.word != "running":
         finding = next(finding for finding in status.findings if finding.severity == "error")
-        raise DaemonError(f"{finding.message}; {finding.cure}", findings=[dataclasses.asdict(f) for f in status.findings])
+        raise DaemonError(
+            f"{finding.message}; {finding.cure}", findings=[dataclasses.asdict(f) for f in status.findings]
+        )
     if desired.running is not None and not alive and (state.lock.kind != "absent" or state.control.kind != "absent"):
         plan.append(RemoveLeftovers())
     if desired.running and (desired.restart or not alive):

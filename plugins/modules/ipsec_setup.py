@@ -11,8 +11,8 @@ short_description: Control the IPsec subsystem of a Linux gateway
 version_added: 0.1.0
 description:
   - Starts, stops and restarts the IPsec subsystem, the kernel part (XFRM) and the pluto daemon, as C(ipsec setup) does.
-  - The module looks at processes, lock file, control socket, unit and kernel, does only what is missing, and looks again.
-    It is done when the gateway is seen to be as asked.
+  - The module looks at processes, lock file, control socket, unit and kernel, does only what is missing,
+    and looks again. It is done when the gateway is seen to be as asked.
   - It needs root on the gateway, so use C(become) where the connection is not made by root.
 extends_documentation_fragment:
   - xswan.ipsec.attributes
@@ -114,6 +114,7 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},

@@ -10,8 +10,10 @@ module: ipsec_status
 short_description: Tell the state of the IPsec subsystem of a Linux gateway
 version_added: 0.1.0
 description:
-  - Returns what C(ipsec setup status) should tell. Whether IPsec runs, what is strange about it, and which tunnels are up.
-  - It looks at processes, lock file, control socket, unit and kernel each by itself, so that one that lies is found out.
+  - Returns what C(ipsec setup status) should tell. Whether IPsec runs, what is strange about it,
+    and which tunnels are up.
+  - It looks at processes, lock file, control socket, unit and kernel each by itself,
+    so that one that lies is found out.
   - It changes nothing, and needs root on the gateway.
 extends_documentation_fragment:
   - xswan.ipsec.attributes
@@ -57,10 +59,10 @@ ipsec:
   contains:
     state:
       description:
-        - V(running) or V(stopped), or what is strange. V(orphaned) is a Pluto without lock file, V(illicit) one that the
-          lock file does not name, V(several) more than one, V(unreachable) one without control socket, V(hung) one that
-          does not answer, V(deaf) one that listens on no interface, V(dead) a lock file and V(stale-socket)
-          a control socket without a Pluto.
+        - V(running) or V(stopped), or what is strange.
+        - V(orphaned) is a Pluto without lock file, V(illicit) one that the lock file does not name, V(several) more than
+          one, V(unreachable) one without control socket, V(hung) one that does not answer, V(deaf) one that listens on
+          no interface, V(dead) a lock file and V(stale-socket) a control socket without a Pluto.
       type: str
       returned: success
       sample: running
@@ -76,12 +78,14 @@ ipsec:
       returned: success
       sample: [IPsec running, pluto pid 814]
     exit_status:
-      description: The exit status of C(ipsec setup status) by its manual. V(1) when something strange was found, else V(0).
+      description: What C(ipsec setup status) exits with by its manual. V(1) when something is strange, else V(0).
       type: int
       returned: success
       sample: 0
     lsb_status:
-      description: The exit status of an LSB init script. V(0) running, V(1) dead with a lock file, V(3) stopped, V(4) unclear.
+      description:
+        - The exit status of an LSB init script.
+        - V(0) running, V(1) dead with a lock file, V(3) stopped, V(4) unclear.
       type: int
       returned: success
       sample: 0
@@ -124,7 +128,7 @@ ipsec:
       description: The service manager's own view, null when it has no unit for pluto.
       type: dict
       returned: success
-      sample: {name: ipsec.service, active: active, sub: running, enabled: true, masked: false, main_pid: 814, restarts: 0}
+      sample: {name: ipsec.service, active: active, sub: running, enabled: true, main_pid: 814, restarts: 0}
     enabled:
       description: Whether IPsec starts at boot, null when the service manager has no unit for pluto.
       type: bool
@@ -164,7 +168,8 @@ ipsec:
       sample: [{connection: office, serial: 2, added: 1796000001, bytes_in: 168, bytes_out: 168}]
     xfrm:
       description:
-        - Sizes of the kernel's SA and policy tables, whoever filled them, null when the kernel has no XFRM interface loaded.
+        - Sizes of the kernel's SA and policy tables, whoever filled them.
+        - Null when the kernel has no XFRM interface loaded.
       type: dict
       returned: success
       sample: {sas: 2, policies_in: 1, policies_out: 1, policies_fwd: 1, policies_socket: 8}
@@ -187,6 +192,7 @@ def status(host: Host) -> dict[str, t.Any]:
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     run(module, status)
 

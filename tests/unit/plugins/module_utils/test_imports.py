@@ -1,0 +1,45 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may import whom: the outside is reached in a few places only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
+UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
+PURE = {"_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack"}
+PURE_STDLIB = {"__future__", "dataclasses", "typing", "re"}
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names that a file imports, lazily or not; siblings begin with an underscore."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
+def test_each_library_has_its_place(path: Path) -> None:
+    found = imports(path)
+    assert ("ansible" in found) == (path.stem == "_module")
+    assert ("psutil" in found) == (path.stem == "_pluto")
+    assert ("subprocess" in found) == (path.stem == "_commands")
+    assert ("socket" in found) == (path.stem == "_xfrm")
+    assert ("time" in found) == (path.stem == "_clock")
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_core_is_pure(name: str) -> None:
+    found = imports(PLUGINS / "module_utils" / f"{name}.py")
+    siblings = {other for other in found if other.startswith("_") and other != "__future__"}
+    assert found - siblings <= PURE_STDLIB
+    assert siblings <= PURE | {"_clock"}

@@ -1,0 +1,108 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils import _module
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, VerifyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.modules.ipsec_setup import desired_from
+from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import status
+from fake_host import FakeHost
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+class ExitedError(Exception):
+    """A module ended with a result."""
+
+
+class FailedError(Exception):
+    """A module ended with a failure."""
+
+
+class FakeModule:
+    """What `run` needs of an AnsibleModule."""
+
+    def __init__(self, *, diff: bool = False) -> None:
+        self._diff = diff
+
+    def exit_json(self, **result: t.Any) -> t.NoReturn:
+        raise ExitedError(result)
+
+    def fail_json(self, **result: t.Any) -> t.NoReturn:
+        raise FailedError(result)
+
+
+def run(action: t.Callable[..., dict[str, t.Any]], *, diff: bool = False) -> dict[str, t.Any]:
+    """The result that a module with this action ends with."""
+    module = t.cast("AnsibleModule", FakeModule(diff=diff))
+    with pytest.raises((ExitedError, FailedError)) as caught:
+        _module.run(module, action)
+    return t.cast("dict[str, t.Any]", caught.value.args[0])
+
+
+@pytest.mark.parametrize(
+    ("state", "desired"),
+    [
+        (None, Desired(enabled=True, start_timeout=9, stop_timeout=8)),
+        ("started", Desired(running=True, enabled=True, start_timeout=9, stop_timeout=8)),
+        ("stopped", Desired(running=False, enabled=True, start_timeout=9, stop_timeout=8)),
+        ("restarted", Desired(running=True, restart=True, enabled=True, start_timeout=9, stop_timeout=8)),
+    ],
+)
+def test_parameters_become_desired(state: str | None, desired: Desired) -> None:
+    assert desired_from({"state": state, "enabled": True, "start_timeout": 9, "stop_timeout": 8}) == desired
+
+
+def test_result_of_setup() -> None:
+    fake = FakeHost()
+    result = run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=False).to_result(), diff=True)
+    assert result["changed"] is True
+    assert result["actions"] == ["start pluto"]
+    assert result["ipsec"]["lines"] == ["IPsec running", "pluto pid 800"]
+    assert result["diff"] == {
+        "before": {"state": "stopped", "enabled": False},
+        "after": {"state": "running", "enabled": False},
+    }
+
+
+def test_no_diff_unless_asked_for() -> None:
+    fake = FakeHost()
+    assert "diff" not in run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=True).to_result())
+
+
+def test_result_of_status() -> None:
+    fake = FakeHost()
+    fake.run_pluto()
+    result = run(lambda _host: status(fake.host()))
+    assert result["changed"] is False
+    assert result["ipsec"] == result["ansible_facts"]["ipsec"]
+    assert result["ipsec"]["pluto_pid"] == 800
+
+
+def test_a_failure_says_what_was_done_before_it() -> None:
+    def action(_host: object) -> dict[str, t.Any]:
+        error = DaemonError("ipsec.service failed to start", log=["why"])
+        error.done = ("stop pluto",)
+        raise error
+
+    assert run(action) == {
+        "msg": "ipsec.service failed to start",
+        "error": {"type": "DaemonError", "log": ["why"]},
+        "changed": True,
+        "actions": ["stop pluto"],
+    }
+
+
+def test_a_bug_of_ours_brings_its_traceback() -> None:
+    def action(_host: object) -> dict[str, t.Any]:
+        raise VerifyError("still to do")
+
+    assert "Traceback" in run(action)["exception"]
