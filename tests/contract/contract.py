@@ -1,0 +1,198 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every Host promises, fake or real. The same checks hold both, so the fake cannot drift from gateways.
+
+On a gateway this file runs by itself (`python3 contract.py CHECK`), with nothing but module_utils beside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError
+from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import LocalKernel
+
+
+class World(t.Protocol):
+    """A host and the accidents that can befall it. It is handed over, and left, with IPsec stopped."""
+
+    @property
+    def host(self) -> Host:
+        """The ports under test."""
+
+    def pluto_by_hand(self) -> None:
+        """Somebody starts a pluto behind the manager's back."""
+
+    def dead_lock_file(self) -> None:
+        """A pluto that is gone has left its lock file."""
+
+    def stale_socket(self) -> None:
+        """A pluto that is gone has left its control socket."""
+
+    def break_config(self) -> None:
+        """The configuration no longer parses."""
+
+    def mend_config(self) -> None:
+        """It does again."""
+
+
+def check_stopped(world: World) -> None:
+    """Nothing runs, nothing is there."""
+    host = world.host
+    assert host.pluto.program() is not None
+    assert host.pluto.processes() == ()
+    assert host.pluto.loading() is False
+    assert host.pluto.lock().kind == "absent"
+    assert host.pluto.control().kind == "absent"
+    unit = host.launcher.unit()
+    assert unit is not None
+    assert (unit.active, unit.main_pid, unit.masked) == ("inactive", None, False)
+
+
+def check_start_and_stop(world: World) -> None:
+    """The manager's pluto owns lock file and control socket, answers, and takes all away when it ends."""
+    host = world.host
+    host.launcher.start(90)
+    (pluto,) = host.pluto.processes()
+    unit = host.launcher.unit()
+    assert unit is not None
+    assert (unit.active, unit.main_pid) == ("active", pluto.pid)
+    assert (host.pluto.lock().kind, host.pluto.lock().pid) == ("pluto", pluto.pid)
+    assert (host.pluto.control().kind, host.pluto.control().pids) == ("listening", (pluto.pid,))
+    _until(lambda: not host.pluto.loading())
+    answer = host.pluto.ask()
+    assert answer is not None
+    assert "lo" in answer.interfaces
+    host.launcher.start(90)
+    assert [process.identity for process in host.pluto.processes()] == [pluto.identity], "a second start does nothing"
+    host.launcher.stop(90)
+    check_stopped(world)
+    host.launcher.stop(90)
+    check_stopped(world)
+
+
+def check_by_hand(world: World) -> None:
+    """A pluto the manager does not know survives the manager's stop, and ends over its control socket."""
+    host = world.host
+    world.pluto_by_hand()
+    _until(lambda: host.pluto.control().kind == "listening")
+    (pluto,) = host.pluto.processes()
+    unit = host.launcher.unit()
+    assert unit is not None
+    assert unit.active == "inactive"
+    host.launcher.stop(90)
+    assert [process.identity for process in host.pluto.processes()] == [pluto.identity]
+    host.pluto.shutdown(90)
+    check_stopped(world)
+
+
+def check_leftovers(world: World) -> None:
+    """What a dead pluto left is named, and removed."""
+    host = world.host
+    world.dead_lock_file()
+    assert host.pluto.lock().kind == "dead"
+    world.stale_socket()
+    assert host.pluto.control().kind == "stale"
+    assert host.pluto.processes() == ()
+    host.pluto.remove_leftovers()
+    check_stopped(world)
+    host.pluto.remove_leftovers()
+
+
+def check_enable(world: World) -> None:
+    """The unit is enabled and disabled, and twice is once."""
+    launcher = world.host.launcher
+    for enabled in (True, True, False, False):
+        launcher.enable(enabled)
+        unit = launcher.unit()
+        assert unit is not None
+        assert unit.enabled is enabled
+
+
+def check_config(world: World) -> None:
+    """A configuration that does not parse is a ConfigError, one that does is none."""
+    pluto = world.host.pluto
+    pluto.check_config()
+    world.break_config()
+    refusal = ""
+    try:
+        pluto.check_config()
+    except ConfigError as exc:
+        refusal = str(exc)
+    world.mend_config()
+    assert "not valid" in refusal
+    pluto.check_config()
+
+
+def check_kernel(world: World) -> None:
+    """Once loaded, XFRM is there, and loading it again does no harm."""
+    kernel = world.host.kernel
+    kernel.load_xfrm()
+    kernel.load_xfrm()
+    assert kernel.xfrm() is not None
+
+
+CHECKS: tuple[t.Callable[[World], None], ...] = (
+    check_stopped,
+    check_start_and_stop,
+    check_by_hand,
+    check_leftovers,
+    check_enable,
+    check_config,
+    check_kernel,
+)
+
+
+def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s"
+        time.sleep(0.1)
+
+
+class Gateway:
+    """The gateway it runs on, for real."""
+
+    def __init__(self) -> None:
+        commands = LocalCommands()
+        self.host = Host(SystemdLauncher(commands), LocalPluto(commands), LocalKernel(commands), SystemClock())
+        self._config = Path("/etc/ipsec.conf")
+        self._good = self._config.read_text()
+
+    def pluto_by_hand(self) -> None:
+        """It forks into the background by itself."""
+        subprocess.run(["ipsec", "pluto", "--config", str(self._config)], check=True, timeout=60)
+
+    def dead_lock_file(self) -> None:
+        """The pid of a child that has ended: nobody has it now."""
+        child = subprocess.Popen(["true"])
+        child.wait()
+        Path("/run/pluto/pluto.pid").write_text(f"{child.pid}\n")
+
+    def stale_socket(self) -> None:
+        """A socket file that outlives its socket."""
+        bind = "import socket; socket.socket(socket.AF_UNIX).bind('/run/pluto/pluto.ctl')"
+        subprocess.run([sys.executable, "-c", bind], check=True, timeout=60)
+
+    def break_config(self) -> None:
+        """A keyword that no version knows."""
+        self._config.write_text(f"{self._good}\nconn broken\n    nosuchkeyword=1\n")
+
+    def mend_config(self) -> None:
+        """What it was."""
+        self._config.write_text(self._good)
+
+
+if __name__ == "__main__":
+    next(check for check in CHECKS if check.__name__ == sys.argv[1])(Gateway())
+    print("holds")
