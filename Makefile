@@ -46,7 +46,7 @@ lint: ## Run linters, types and house rules
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab
-	@demo/run $(LAB)
+	@$(BIN)/python demo/run.py $(LAB)
 
 ssh: ## Log in to a gateway of the lab: make ssh GW=gw1
 	@$(SETUP)

@@ -1,20 +1,25 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Running programs: never through a shell, always drained, always with a time limit."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import subprocess
 import typing as t
 
 from ._errors import DependencyError
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C",
+    "SYSTEMD_COLORS": "0",
+}
+GRACE = 5
+"""Seconds between the two signals, SIGTERM and SIGKILL, to a command whose time is over."""
+TIMED_OUT = (124, 137)
+NOT_FOUND = 127
+"""Exit statuses of timeout(1): the time was over (137: and SIGTERM did not help), and no such program."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,32 +47,37 @@ class Commands(t.Protocol):
         """Run a program; DependencyError when it is not installed."""
 
 
+class RunCommand(t.Protocol):
+    """AnsibleModule.run_command, as far as it is used here."""
+
+    def __call__(
+        self,
+        args: list[str],
+        *,
+        cwd: str,
+        environ_update: dict[str, str],
+        errors: str,
+        expand_user_and_vars: bool,
+    ) -> tuple[int, str, str]:
+        """Run a program to its end; return its status and what it printed on stdout and stderr."""
+
+
 class LocalCommands:
     """Programs of this host, in the C locale, with the administrator's PATH."""
 
+    def __init__(self, run_command: RunCommand) -> None:
+        self._run_command = run_command
+
     def run(self, *argv: str, timeout: float) -> Completed:
-        """Run `argv` with empty stdin; after `timeout` seconds its whole process group is killed."""
-        env = {**os.environ, "PATH": PATH, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
-        try:
-            # / as working directory: SELinux denies pluto and its tools others
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd="/",
-                env=env,
-                start_new_session=True,
-                text=True,
-                errors="replace",
-            )
-        except FileNotFoundError as exc:
-            raise DependencyError(f"the command {argv[0]} is not installed on this host") from exc
-        with process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                out, err = process.communicate()
-                return Completed(argv, None, out, err)
-        return Completed(argv, process.returncode, out, err)
+        """Run `argv`; after `timeout` seconds it is ended with its children, by timeout(1) of the host."""
+        status, out, err = self._run_command(
+            ["timeout", f"--kill-after={GRACE}", f"{timeout:g}", *argv],
+            # SELinux denies pluto and its tools other folders
+            cwd="/",
+            environ_update=ENVIRONMENT,
+            errors="replace",
+            expand_user_and_vars=False,
+        )
+        if status == NOT_FOUND:
+            raise DependencyError(f"the command {argv[0]} is not installed on this host")
+        return Completed(argv, None if status in TIMED_OUT else status, out, err)

@@ -21,15 +21,18 @@ from ._pluto import LocalPluto
 from ._systemd import NoLauncher, SystemdLauncher, booted_with_systemd
 from ._xfrm import LocalKernel
 
+if t.TYPE_CHECKING:
+    from ._commands import RunCommand
 
-def local_host() -> Host:
+
+def local_host(run_command: RunCommand) -> Host:
     """The host that the module runs on; refuses where it could not tell the truth."""
     if os.geteuid() != 0:
         raise ConfigError("not root: pluto and the kernel's IPsec state are for root only; add `become: true`")
     # looked for, not imported: only a host with a process to identify needs it, but it must not lack it half-way
     if importlib.util.find_spec("psutil") is None:
         raise DependencyError(missing_required_lib("psutil"))
-    commands = LocalCommands()
+    commands = LocalCommands(run_command)
     return Host(
         launcher=SystemdLauncher(commands) if booted_with_systemd() else NoLauncher(),
         pluto=LocalPluto(commands),
@@ -41,7 +44,7 @@ def local_host() -> Host:
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     try:
-        result = action(local_host())
+        result = action(local_host(module.run_command))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),

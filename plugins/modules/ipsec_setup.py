@@ -84,8 +84,8 @@ ipsec:
   sample: {state: running, running: true, lines: [IPsec running, pluto pid 814], exit_status: 0}
 error:
   description:
-    - What kind of failure it was, and details.
-    - RV(error.type) is DependencyError (install something), ConfigError (change the task or ipsec.conf), KernelError,
+    - What kind of failure it was, and details of it.
+    - Its C(type) is DependencyError (install something), ConfigError (change the task or ipsec.conf), KernelError,
       DaemonError (pluto or systemd did not do it in time) or VerifyError (a bug of this collection).
   returned: failure
   type: dict

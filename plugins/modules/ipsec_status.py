@@ -60,9 +60,10 @@ ipsec:
     state:
       description:
         - V(running) or V(stopped), or what is strange.
-        - V(orphaned) is a Pluto without lock file, V(illicit) one that the lock file does not name, V(several) more than
-          one, V(unreachable) one without control socket, V(hung) one that does not answer, V(deaf) one that listens on
-          no interface, V(dead) a lock file and V(stale-socket) a control socket without a Pluto.
+        - V(orphaned) is a Pluto without lock file, V(illicit) one that the lock file does not name,
+          V(several) more than one, V(unreachable) one without control socket, V(hung) one that does not answer,
+          V(deaf) one that listens on no interface.
+        - V(dead) is a lock file, V(stale-socket) a control socket without a Pluto.
       type: str
       returned: success
       sample: running
@@ -161,7 +162,7 @@ ipsec:
       returned: success
       sample: 168
     tunnels:
-      description: The established Child SAs. RV(ipsec.tunnels[].added) is in seconds since the epoch.
+      description: The established Child SAs, each with when it was added in seconds since the epoch.
       type: list
       elements: dict
       returned: success

@@ -8,6 +8,7 @@ On a gateway this file runs by itself (`python3 contract.py CHECK`), with nothin
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -160,11 +161,17 @@ def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
+    """What AnsibleModule.run_command does, for this file runs where no Ansible is."""
+    done = subprocess.run(args, env={**os.environ, **environ_update}, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
 class Gateway:
     """The gateway it runs on, for real."""
 
     def __init__(self) -> None:
-        commands = LocalCommands()
+        commands = LocalCommands(run_command)
         self.host = Host(SystemdLauncher(commands), LocalPluto(commands), LocalKernel(commands), SystemClock())
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()

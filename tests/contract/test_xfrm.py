@@ -13,11 +13,10 @@ from pathlib import Path
 MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 LOOK = f"""
 import dataclasses, json, subprocess, sys
-from {MODULE_UTILS}._commands import LocalCommands
 from {MODULE_UTILS}._xfrm import LocalKernel
 for argv in json.loads(sys.argv[1]):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-print(json.dumps(dataclasses.asdict(LocalKernel(LocalCommands()).xfrm())))
+print(json.dumps(dataclasses.asdict(LocalKernel(None).xfrm())))
 """
 ROOT = Path(__file__).resolve().parents[2]
 

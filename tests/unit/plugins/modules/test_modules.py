@@ -33,6 +33,9 @@ class FakeModule:
     def __init__(self, *, diff: bool = False) -> None:
         self._diff = diff
 
+    def run_command(self, args: list[str]) -> t.NoReturn:
+        raise AssertionError(f"nothing runs here: {args}")
+
     def exit_json(self, **result: t.Any) -> t.NoReturn:
         raise ExitedError(result)
 
