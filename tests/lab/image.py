@@ -1,7 +1,6 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The gateways' disks: one image a suite, built once by mmdebstrap, kept in a cache, shared and never written."""
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 import typing as t
 from pathlib import Path
 
@@ -24,7 +24,7 @@ PACKAGES: t.Final = (
     # the system
     "systemd", "systemd-sysv", "dbus", "kmod", "iproute2", "iputils-ping", "procps", "openssh-server",
     # what Ansible and the collection's modules use on a host
-    "python3", "python3-pyroute2", "python3-psutil",
+    "python3", "python3-apt", "python3-pyroute2", "python3-psutil",
     # the subject and what one looks at it with
     "libreswan", "libnss3-tools", "nftables", "tcpdump",
 )  # fmt: skip
@@ -36,7 +36,9 @@ MASKED_UNITS: t.Final = (
     "dev-hugepages.mount", "dev-mqueue.mount", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
     "systemd-journal-flush.service", "systemd-networkd-wait-online.service", "e2scrub_reap.service",
     "e2scrub_all.timer", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer",
-    "getty.target", "systemd-random-seed.service", "systemd-pcrphase.service",
+    "getty.target", "systemd-random-seed.service", "systemd-pcrphase.service", "systemd-remount-fs.service",
+    "kmod-static-nodes.service", "modprobe@.service", "proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service",
+    "systemd-journal-catalog-update.service", "ldconfig.service",
 )  # fmt: skip
 FILES: t.Final = {
     # A gateway is a router; and its journal must not cost disk writes at boot.
@@ -46,10 +48,13 @@ FILES: t.Final = {
     "etc/resolv.conf": "",
     "etc/lab/README": "Files here are written at boot by /sbin/lab-init from this gateway's seed.\n",
 }
+# Suites whose support has ended: their security archives list packages that can no longer be downloaded.
+ENDED_SUITES: t.Final = ("bullseye",)
 MODULES: t.Final = Path("/usr/lib/uml/modules")
 INIT: t.Final = Path(__file__).with_name("lab-init")
 DISK_SIZE: t.Final = "1500M"
 BUILD_TIMEOUT: t.Final = 20 * 60
+KEEP_UNUSED: t.Final = 7 * 24 * 3600
 
 
 def kernel_version() -> str:
@@ -87,6 +92,9 @@ def build(suites: c.Iterable[str]) -> dict[str, Path]:
         with progress(step), concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             for future in [pool.submit(_build, suite, paths[suite]) for suite in wanted]:
                 future.result()
+    for path in paths.values():
+        # Not the time of modification: copy-on-write files remember it.
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
     return paths
 
 
@@ -112,8 +120,9 @@ def _build(suite: str, image: Path) -> None:
         finally:
             shutil.rmtree(work)
         (cache / f"{suite}.log").unlink(missing_ok=True)
+        # Another checkout may still use them.
         for old in cache.glob(f"{suite}-*.img"):
-            if old != image:
+            if time.time() - old.stat().st_atime > KEEP_UNUSED:
                 old.unlink()
 
 
@@ -121,9 +130,10 @@ def _make(suite: str, work: Path, lock: int) -> None:
     root = work / "root"
     mirror = os.environ.get("XSWAN_LAB_MIRROR")
     excluded = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*")
+    hooks = ['--setup-hook=sed -i /-security/d "$1/etc/apt/sources.list"'] if suite in ENDED_SUITES else []
     _step(suite, work, lock, [
         "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
-        "--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in excluded),
+        "--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in excluded), *hooks,
         suite, str(root), *([mirror] if mirror else []),
     ])  # fmt: skip
     (root / "lib/modules").mkdir(exist_ok=True)
@@ -146,6 +156,9 @@ def _make(suite: str, work: Path, lock: int) -> None:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
     _step(suite, work, lock, ["chroot", str(root), "systemctl", "disable", "ipsec.service"])
+    # Younger than /usr: there is nothing that systemd must bring up to date at the first boot.
+    for folder in ("etc", "var"):
+        (root / folder / ".updated").touch()
     # A journal, as a gateway's disk has: files that were synced survive a power cut.
     _step(suite, work, lock, [
         "mke2fs", "-q", "-t", "ext4", "-J", "size=8", "-d", str(root), str(work / "disk"), DISK_SIZE

@@ -1,7 +1,6 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """A whole lab: up, down, and its nodes. This is what tests and the command line use."""
 
 from __future__ import annotations
@@ -46,6 +45,16 @@ class Node(t.Protocol):
         """
 
 
+def _run(node: Node, argv: c.Sequence[str] | str, stdin: str | None, timeout: float, check: bool) -> Result[str]:
+    words = ["sh", "-c", argv] if isinstance(argv, str) else list(argv)
+    result = run(node.command(words), where=node.name, stdin=stdin, timeout=timeout, check=False)
+    # What the caller asked for, not how it got there.
+    result.args = argv
+    if check and result.returncode != 0:
+        raise CommandError(node.name, result)
+    return result
+
+
 class Host:
     """A node that is a network namespace: a LAN host, a NAT box, or the WAN itself."""
 
@@ -62,8 +71,7 @@ class Host:
         self, argv: c.Sequence[str] | str, *, stdin: str | None = None, timeout: float = 60, check: bool = True
     ) -> Result[str]:
         """See Node."""
-        words = ["sh", "-c", argv] if isinstance(argv, str) else argv
-        return run(self.command(words), where=self.name, stdin=stdin, timeout=timeout, check=check)
+        return _run(self, argv, stdin, timeout, check)
 
 
 class Gateway:
@@ -101,22 +109,22 @@ class Gateway:
         self, argv: c.Sequence[str] | str, *, stdin: str | None = None, timeout: float = 60, check: bool = True
     ) -> Result[str]:
         """See Node. A connection that fails ends with ssh's status 255."""
-        words = ["sh", "-c", argv] if isinstance(argv, str) else argv
-        return run(self.command(words), where=self.name, stdin=stdin, timeout=timeout, check=check)
+        return _run(self, argv, stdin, timeout, check)
 
     def boot(self) -> None:
         """Power on and wait until SSH answers and systemd has started everything, or given up on a unit.
 
         LabError with the end of the console log when that does not come about.
         """
+        said_before = self.console_log.stat().st_size
         try:
             self.machine.start()
-            self._wait_ready()
+            self._wait_ready(said_before)
         except LabError as error:
             log = self.console_log
             raise LabError(f"{self.name}: did not boot: {error}; console log {log} ends:\n{last_lines(log)}") from error
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, said_before: int) -> None:
         address = str(self.spec.management.ip)
         # Asked from inside the namespace; nc itself waits up to a second for an answer.
         probe = ["ip", "netns", "exec", network.namespace(self._lab.name), "nc", "-z", "-w", "1", address, "22"]
@@ -124,6 +132,11 @@ class Gateway:
         def answers() -> bool:
             if not self.machine.alive():
                 raise LabError("the machine died")
+            # After a panic the process only hangs.
+            said = self.console_log.read_bytes()[said_before:].decode(errors="replace")
+            for line in said.splitlines():
+                if "Kernel panic" in line:
+                    raise LabError(line)
             return run(probe, check=False).returncode == 0
 
         wait_until(answers, BOOT_TIMEOUT, "SSH does not answer")
@@ -157,7 +170,7 @@ class Capture:
     @property
     def lines(self) -> list[str]:
         """The packets, one line each."""
-        return self.text.splitlines()
+        return [line for line in self.text.splitlines() if line]
 
     def wait_for(self, part: str, timeout: float = 10) -> None:
         """Wait until a packet's line holds `part`; LabError if none does in `timeout` seconds."""

@@ -1,7 +1,6 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The lab's wires: network namespaces, bridges, taps, LAN hosts and NAT boxes, all inside namespaces of its own.
 
 Of the lab NAME there are:
@@ -31,8 +30,13 @@ def namespace(lab: str, gateway: str | None = None, part: str | None = None) -> 
 def namespaces(lab: str | None = None) -> list[str]:
     """The namespaces of a lab, or of all labs, that are there now."""
     listed = [line.split()[0] for line in run(["ip", "netns", "list"]).stdout.splitlines() if line]
-    ours = re.compile(rf"{PREFIX}{re.escape(lab) if lab else '[a-z][a-z0-9]*'}(-[a-z][a-z0-9]*-(lan|nat))?")
-    return [name for name in listed if ours.fullmatch(name)]
+    return [name for name in listed if belongs(name, lab)]
+
+
+def belongs(name: str, lab: str | None = None) -> bool:
+    """Whether a namespace of that name is a lab's, of this one if `lab` is given."""
+    owner = re.escape(lab) if lab else "[a-z][a-z0-9]*"
+    return re.fullmatch(rf"{PREFIX}{owner}(-[a-z][a-z0-9]*-(lan|nat))?", name) is not None
 
 
 def claim(lab: str) -> None:

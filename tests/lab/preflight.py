@@ -1,7 +1,6 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """What this machine must have before a lab is built: looked at once, judged by pure functions, one line a problem.
 
 Run as a script (`python3 tests/lab/preflight.py [host] [tools]`) it needs nothing but Python 3.9, so that `make` can
@@ -35,6 +34,7 @@ TOOLS: t.Final = {
     "nft": "nftables",
     "tcpdump": "tcpdump",
     "nc": "netcat-openbsd",
+    "ping": "iputils-ping",
     "ssh": "openssh-client",
     "unshare": "util-linux",
 }

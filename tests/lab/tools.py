@@ -1,7 +1,6 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """What every part of the lab needs: its error, running a program, waiting for a condition, showing progress."""
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def environment() -> dict[str, str]:
     """Our environment with the folders of the system's own programs, which `su` and cron leave out of PATH."""
     path = os.environ.get("PATH", "").split(os.pathsep)
     extra = [folder for folder in ("/usr/sbin", "/sbin", "/usr/bin", "/bin") if folder not in path]
-    return {**os.environ, "PATH": os.pathsep.join([*path, *extra]), "LC_ALL": "C"}
+    return {**os.environ, "PATH": os.pathsep.join([*path, *extra]), "LC_ALL": "C.UTF-8"}
 
 
 def run(
@@ -79,7 +78,7 @@ def wait_until(probe: c.Callable[[], bool], timeout: float, what: str, *, every:
         time.sleep(every)
 
 
-def last_lines(path: Path, count: int = 15) -> str:
+def last_lines(path: Path, count: int = 30) -> str:
     """The end of a log, indented, for an error message."""
     try:
         lines = path.read_text(errors="replace").splitlines()[-count:]

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real gateways for tests: labs that are brought up once a session and always taken down."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from lab import Lab, LabError
+from lab.lab import known_labs, remove
+
+LOGS = Path(__file__).parents[1] / "output/lab"
+
+
+@pytest.fixture(scope="session")
+def lab_name() -> c.Callable[[str], str]:
+    """Return a function that names a lab of this session for a purpose (letters).
+
+    Sessions side by side do not meet, and the labs of one that died are known by the process id in their names.
+    """
+    return lambda purpose: f"test{os.getpid()}{purpose}"
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, lab_name: c.Callable[[str], str]) -> c.Iterator[c.Callable[[Path, str], Lab]]:
+    """Return a function (YAML file, purpose) that gives a lab which is up.
+
+    The same purpose gives the same lab, whatever test asks. All are down when the session ends; when a test failed,
+    their console logs are kept in tests/output/lab.
+    """
+    _remove_labs_of_dead_sessions()
+    labs: dict[str, Lab] = {}
+    failures: dict[str, LabError] = {}
+
+    def take_down(made: Lab) -> None:
+        made.down(keep_logs=LOGS / made.name if request.session.testsfailed else None)
+
+    with contextlib.ExitStack() as stack:
+
+        def up(path: Path, purpose: str) -> Lab:
+            if purpose in failures:
+                raise failures[purpose]
+            if purpose not in labs:
+                wanted = Lab.load(path, lab_name(purpose))
+                stack.callback(take_down, wanted)
+                try:
+                    wanted.up()
+                except LabError as error:
+                    failures[purpose] = error
+                    raise
+                labs[purpose] = wanted
+            return labs[purpose]
+
+        yield up
+
+
+def _remove_labs_of_dead_sessions() -> None:
+    for name in known_labs():
+        session = re.fullmatch(r"test(\d+)[a-z]*", name)
+        if session and not Path("/proc", session[1]).exists():
+            remove(name)
