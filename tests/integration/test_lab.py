@@ -224,6 +224,10 @@ def test_down_cleans_up_after_a_crash_of_the_tool(one: Path, small: Lab) -> None
     assert any("umid=" in trace for trace in traces(small.name))
     shutil.rmtree(small.state)
     assert small.name in known_labs()
+    assert (
+        f"{small.name}: its state folder is lost; remove what is left of it: `down {small.name}`"
+        in cli("status").stdout
+    )
     for _again in range(2):
         result = cli("down", small.name)
         assert (result.returncode, result.stderr) == (0, "")
@@ -254,3 +258,22 @@ def test_failed_boot_shows_the_console_and_leaves_only_its_log(one: Path, small:
     small.down(keep_logs=tmp_path / "kept")
     assert "Kernel panic" in (tmp_path / "kept/gw1.console.log").read_text()
     assert not small.state.exists()
+
+
+def test_unreachable_registry_is_told_before_anything_is_built(one: Path, small: Lab, tmp_path: Path) -> None:
+    apt = tmp_path / "apt.conf"
+    # Nobody listens on port 9 of this machine.
+    apt.write_text('Acquire::http::Proxy "http://127.0.0.1:9";\nAcquire::https::Proxy "http://127.0.0.1:9";\n')
+    result = subprocess.run(
+        command("up", str(one), "--name", small.name),
+        env=environment(XSWAN_LAB_CACHE=str(tmp_path / "cache"), APT_CONFIG=str(apt)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("lab: error: no package registry reachable (")
+    assert not (tmp_path / "cache").exists()
+    assert traces(small.name) == []

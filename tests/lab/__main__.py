@@ -20,6 +20,9 @@ from .tools import LabError, environment
 
 def build(options: argparse.Namespace) -> int:
     """Print the paths of the images."""
+    for suite in options.suites:
+        if suite not in spec.SUITES:
+            raise LabError(f"build: suite {suite} is unknown; allowed: {', '.join(spec.SUITES)}")
     for path in build_images(options.suites or spec.SUITES).values():
         print(path)
     return 0
@@ -43,6 +46,10 @@ def status(options: argparse.Namespace) -> int:
     """Exit status 0 when all gateways of the labs asked for are powered on, else 1."""
     all_on = True
     for name in [options.name] if options.name else known_labs():
+        if not options.name and not Lab.known(name):
+            print(f"{name}: its state folder is lost; remove what is left of it: `down {name}`")
+            all_on = False
+            continue
         lab = Lab.find(name)
         for gateway in lab.gateways.values():
             on = gateway.machine.alive()
@@ -87,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("build", build, "build the images of the suites (all, if none is named) that are not in the cache")
-    sub.add_argument("suites", nargs="*", metavar="SUITE", choices=[*spec.SUITES, []])
+    sub.add_argument("suites", nargs="*", metavar="SUITE", help=f"one of {', '.join(spec.SUITES)}")
     sub = command("up", up, "bring up the lab that a YAML file describes")
     sub.add_argument("file", type=Path, metavar="FILE")
     sub.add_argument("--name", help="instead of the name in the file")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as c
 import concurrent.futures
 import dataclasses
+import errno
 import secrets
 import shlex
 import shutil
@@ -245,10 +246,15 @@ class Lab:
     @classmethod
     def find(cls, name: str) -> t.Self:
         """A lab that was brought up before, from its state folder."""
-        path = state_root() / specs.checked_name(name) / "lab.yml"
+        path = _description(name)
         if not path.exists():
             raise LabError(f"lab {name}: not found in {state_root()}; see `list`, or make it with `up FILE`")
         return cls.load(path, name)
+
+    @staticmethod
+    def known(name: str) -> bool:
+        """Whether `find` would find it."""
+        return _description(name).exists()
 
     def node(self, name: str) -> Node:
         """The gateway, LAN host (GW-lan), NAT box (GW-nat) or `wan` of that name."""
@@ -271,8 +277,14 @@ class Lab:
                 progress(f"lab {self.name}: booting {', '.join(self.gateways)}"),
                 concurrent.futures.ThreadPoolExecutor(max_workers=len(self.gateways)) as pool,
             ):
-                for future in [pool.submit(gateway.boot) for gateway in self.gateways.values()]:
-                    future.result()
+                boots = [pool.submit(gateway.boot) for gateway in self.gateways.values()]
+                try:
+                    for boot in concurrent.futures.as_completed(boots):
+                        boot.result()
+                except BaseException:
+                    # The other boots need not go on; each ends as soon as its machine has.
+                    processes.end(of_lab(self.name), f"the machines of lab {self.name}")
+                    raise
         except BaseException:
             # The state folder stays: it has the console logs.
             _end_everything(self.name)
@@ -351,10 +363,17 @@ def remove(name: str, keep_logs: Path | None = None) -> None:
             shutil.copy(log, keep_logs)
     if state.exists():
         shutil.rmtree(state)
-    # Empty parents go too; those of another lab are not empty.
     for parent in (RUNTIME, state_root()):
-        if parent.exists() and not any(parent.iterdir()):
+        try:
             parent.rmdir()
+        except OSError as error:
+            # Another lab's are in it; or it is gone.
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+
+
+def _description(name: str) -> Path:
+    return state_root() / specs.checked_name(name) / "lab.yml"
 
 
 def known_labs() -> list[str]:
