@@ -1,0 +1,211 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules on gateways of every suite; what they say is compared with processes, sockets, systemd and kernel."""
+
+from __future__ import annotations
+
+import collections.abc as c
+import concurrent.futures
+import io
+import json
+import tarfile
+import typing as t
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from contract.contract import CHECKS
+from lab import Lab
+from lab.ansible import ad_hoc
+from lab.lab import Gateway
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = {"bullseye": "4.3", "bookworm": "4.10", "trixie": "5.2"}
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def suites(lab: c.Callable[[Path, str], Lab]) -> Lab:
+    """A gateway of each suite, as Debian installs Libreswan, with a plain configuration."""
+    made = lab(Path(__file__).with_name("labs") / "suites.yml", "suites")
+    for gateway in made.gateways.values():
+        gateway.run(["sh", "-c", "printf 'config setup\\n\\nconn one\\n    left=%%defaultroute\\n    "
+                     "right=192.0.2.9\\n    authby=secret\\n    auto=add\\n' > /etc/ipsec.conf"])  # fmt: skip
+    return made
+
+
+class Truth(t.NamedTuple):
+    """What a gateway is seen to do without the collection's help."""
+
+    pids: list[int]
+    unit: str
+    enabled: str
+    ike_port: bool
+    socket: bool
+
+    @classmethod
+    def of(cls, gateway: Gateway) -> Truth:
+        """Look."""
+        said = gateway.run(
+            "pidof pluto; echo; systemctl is-active ipsec; systemctl is-enabled ipsec; "
+            "ss -Hlun 'sport = :500' | wc -l; test -S /run/pluto/pluto.ctl && echo socket",
+            check=False,
+        ).stdout.splitlines()
+        pids = [int(pid) for pid in said[0].split()]
+        rest = said[1:] if said[0] == "" else said[2:]
+        return cls(pids, rest[0], rest[1], int(rest[2]) > 0, rest[3:] == ["socket"])
+
+
+def truths(lab: Lab) -> dict[str, Truth]:
+    """The truth of every gateway."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return dict(zip(lab.gateways, pool.map(Truth.of, lab.gateways.values()), strict=True))
+
+
+def setup(lab: Lab, args: str, *options: str) -> dict[str, dict[str, t.Any]]:
+    """Call ipsec_setup on every gateway; none may fail."""
+    results = ad_hoc(lab, "xswan.ipsec.ipsec_setup", args, *options)
+    assert sorted(results) == sorted(lab.gateways)
+    assert [result["msg"] for result in results.values() if result["failed"]] == []
+    return results
+
+
+def test_one_life(suites: Lab) -> None:
+    """From stopped to running, restarted and stopped again, each step twice, and once in check mode."""
+    for result in setup(suites, "state=stopped enabled=false").values():
+        assert result["ipsec"]["lines"] == ["IPsec stopped"]
+    for truth in truths(suites).values():
+        assert truth == ([], "inactive", "disabled", False, False)
+
+    for result in setup(suites, "state=started enabled=true", "--check", "--diff", "-vvv").values():
+        assert result["changed"] is True
+        assert result["diff"] == {
+            "before": {"state": "stopped", "enabled": False},
+            "after": {"state": "running", "enabled": True},
+        }
+    for truth in truths(suites).values():
+        assert truth == ([], "inactive", "disabled", False, False), "check mode changed something"
+
+    started = setup(suites, "state=started enabled=true")
+    before = truths(suites)
+    for name, result in started.items():
+        (pid,) = before[name].pids
+        assert before[name] == ([pid], "active", "enabled", True, True)
+        assert result["changed"] is True
+        assert result["actions"][-2:] == ["start pluto", "enable at boot"]
+        facts = result["ipsec"]
+        assert facts["lines"] == ["IPsec running", f"pluto pid {pid}"]
+        assert (facts["exit_status"], facts["lsb_status"], facts["findings"]) == (0, 0, [])
+        assert (facts["program"], facts["version"]) == ("Libreswan", VERSIONS[name])
+        assert facts["connections_loaded"] == 1
+        assert {"lo", "eth0", "eth1", "eth2"} <= set(facts["interfaces"])
+        # the sockets' own policies are pluto's: the kernel knows it
+        assert facts["xfrm"]["policies_socket"] > 0
+
+    for result in setup(suites, "state=started enabled=true").values():
+        assert (result["changed"], result["actions"]) == (False, [])
+    assert truths(suites) == before, "a second run touched something"
+
+    for name, result in setup(suites, "state=restarted").items():
+        assert result["actions"] == ["stop pluto", "start pluto"]
+        assert result["ipsec"]["pluto_pid"] not in before[name].pids
+        assert Truth.of(suites.gateways[name]).pids == [result["ipsec"]["pluto_pid"]]
+
+    for result in setup(suites, "state=stopped").values():
+        assert result["actions"] == ["stop pluto"]
+        facts = result["ipsec"]
+        assert (facts["lines"], facts["exit_status"], facts["lsb_status"]) == (["IPsec stopped"], 0, 3)
+        assert facts["xfrm"] == dict.fromkeys(facts["xfrm"], 0), "the kernel's tables are empty"
+    for truth in truths(suites).values():
+        assert truth == ([], "inactive", "enabled", False, False)
+    for result in setup(suites, "state=stopped").values():
+        assert result["changed"] is False
+
+
+def test_status_is_the_same_in_check_mode_and_as_facts(suites: Lab) -> None:
+    wet, dry = (ad_hoc(suites, "xswan.ipsec.ipsec_status", "", *options) for options in ((), ("--check",)))
+    assert wet == dry
+    for result in wet.values():
+        assert result["changed"] is False
+        assert result["ansible_facts"]["ipsec"] == result["ipsec"]
+
+
+def test_a_bad_configuration_is_refused_and_the_running_pluto_lives_on(suites: Lab) -> None:
+    setup(suites, "state=started")
+    before = truths(suites)
+    for gateway in suites.gateways.values():
+        gateway.run("cp /etc/ipsec.conf /root/good; printf 'conn bad\\n    nosuchkeyword=1\\n' >> /etc/ipsec.conf")
+    try:
+        for options in ((), ("--check",)):
+            for result in ad_hoc(suites, "xswan.ipsec.ipsec_setup", "state=restarted", *options).values():
+                assert result["failed"] is True
+                assert result["changed"] is False
+                assert result["actions"] == []
+                assert result["error"]["type"] == "ConfigError"
+                assert "/etc/ipsec.conf is not valid" in result["msg"]
+                assert "nosuchkeyword" in result["msg"]
+        assert truths(suites) == before
+    finally:
+        for gateway in suites.gateways.values():
+            gateway.run("mv /root/good /etc/ipsec.conf")
+
+
+def test_a_pluto_that_died_is_seen_and_started_again(suites: Lab) -> None:
+    """SIGKILL, and the unit does not restart it: lock file and socket stay."""
+    setup(suites, "state=started")
+    for gateway in suites.gateways.values():
+        gateway.run(
+            "mkdir -p /run/systemd/system/ipsec.service.d; "
+            "printf '[Service]\\nRestart=no\\n' > /run/systemd/system/ipsec.service.d/once.conf; "
+            "systemctl daemon-reload; kill -9 $(pidof pluto); "
+            "while systemctl is-active -q ipsec; do sleep 0.1; done"
+        )
+    for result in ad_hoc(suites, "xswan.ipsec.ipsec_status").values():
+        facts = result["ipsec"]
+        assert (facts["state"], facts["running"], facts["lsb_status"]) == ("dead", False, 1)
+        assert facts["lines"][:2] == ["IPsec stopped", "but..."]
+    for name, result in setup(suites, "state=started").items():
+        assert result["actions"] == ["remove the files a dead pluto left", "start pluto"]
+        assert Truth.of(suites.gateways[name]).pids == [result["ipsec"]["pluto_pid"]]
+    for gateway in suites.gateways.values():
+        gateway.run("rm -r /run/systemd/system/ipsec.service.d; systemctl daemon-reload")
+
+
+def test_a_user_who_is_not_root_is_told(suites: Lab) -> None:
+    become = {"ansible_become_method": "ansible.builtin.su", "ansible_become_flags": "-s /bin/sh"}
+    results = ad_hoc(
+        suites, "xswan.ipsec.ipsec_status", "", "--become", "--become-user=nobody", "-e", json.dumps(become)
+    )
+    for result in results.values():
+        assert result["failed"] is True
+        assert "not root" in result["msg"]
+        assert "become: true" in result["msg"]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_contract(suites: Lab, check: c.Callable[..., None]) -> None:
+    """The fake gateway of the unit tests promises nothing that these do not keep."""
+
+    def hold(gateway: Gateway) -> tuple[str, str, str]:
+        gateway.run("systemctl stop ipsec", timeout=90)
+        bring(gateway)
+        command = f"PYTHONPATH=/root/contract python3 /root/contract/contract.py {check.__name__}"
+        done = gateway.run(command, timeout=300, check=False)
+        return gateway.name, done.stdout, done.stderr
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for name, out, err in pool.map(hold, suites.gateways.values()):
+            assert (name, out) == (name, "holds\n"), err
+
+
+def bring(gateway: Gateway) -> None:
+    """Put module_utils, as a collection without Ansible, and the contract on a gateway."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for path in sorted((ROOT / "plugins/module_utils").glob("*.py")):
+            tar.add(path, f"contract/ansible_collections/xswan/ipsec/plugins/module_utils/{path.name}")
+        tar.add(ROOT / "tests/contract/contract.py", "contract/contract.py")
+    gateway.run("base64 -d | tar xz -C /root", stdin=b64encode(archive.getvalue()).decode())
