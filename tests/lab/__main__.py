@@ -47,7 +47,7 @@ def status(options: argparse.Namespace) -> int:
     all_on = True
     for name in [options.name] if options.name else known_labs():
         if not options.name and not Lab.known(name):
-            print(f"{name}: its state folder is lost; remove what is left of it: `down {name}`")
+            print(f"{name} {_stateless(name)}")
             all_on = False
             continue
         lab = Lab.find(name)
@@ -77,8 +77,12 @@ def list_labs(_options: argparse.Namespace) -> int:
     for name in known_labs():
         machines = find(of_lab(name))
         state = "up" if network.namespace(name) in network.namespaces(name) and machines else "not running"
-        print(f"{name} {state} {preflight.state_root() / name}")
+        print(f"{name} {state} {preflight.state_root() / name if Lab.known(name) else _stateless(name)}")
     return 0
+
+
+def _stateless(name: str) -> str:
+    return f"not in {preflight.state_root()}: another checkout's lab, or its state is lost; `down {name}` removes it"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ ask before it installs anything: `host` is what set-up cannot mend, `tools` the 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -179,7 +180,8 @@ def _open_error(path: str) -> str | None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return error.strerror
+        # Of those who are not root nothing else is to be expected; that they are not is told already.
+        return None if error.errno == errno.EACCES and os.geteuid() != 0 else error.strerror
     return None
 
 
