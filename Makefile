@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast lint demo ssh clean-lab clean
+.PHONY: help setup test test-fast lint molecule demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,12 @@ test-fast: ## Run the tests of seconds: no lab, no gates
 lint: ## Run linters, types and house rules
 	@$(SETUP)
 	@$(BIN)/pytest tests/gates/test_lint.py tests/gates/test_house.py $(ARGS)
+
+molecule: ## Test the role by its molecule scenario
+	@$(SETUP) --lab
+	@# molecule shows nothing of a task before its end, and images can take minutes.
+	@$(BIN)/python -m lab build bullseye trixie
+	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

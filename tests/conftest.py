@@ -5,25 +5,37 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import typing as t
 
 import pytest
 
 HEARTBEAT_S = 5.0
+SCREEN = pytest.StashKey[t.TextIO]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a way to the screen: during a test pytest captures what is written to the usual places."""
+    config.stash[SCREEN] = os.fdopen(os.dup(1), "w", buffering=1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close it."""
+    config.stash[SCREEN].close()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> t.Generator[None, t.Any, t.Any]:
     """Write a line every few seconds while a test and its fixtures run, so that the screen is never silent."""
-    reporter: pytest.TerminalReporter | None = item.config.pluginmanager.get_plugin("terminalreporter")
+    screen = item.config.stash[SCREEN]
     done = threading.Event()
 
     def heartbeat() -> None:
         seconds = HEARTBEAT_S
         while not done.wait(HEARTBEAT_S):
-            if reporter is not None:  # -p no:terminal
-                reporter.write_line(f"  ... {seconds:.0f} s in {item.nodeid}")
+            screen.write(f"\n  ... {seconds:.0f} s in {item.nodeid} ")
+            screen.flush()
             seconds += HEARTBEAT_S
 
     thread = threading.Thread(target=heartbeat, daemon=True)

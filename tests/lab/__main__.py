@@ -63,13 +63,32 @@ def status(options: argparse.Namespace) -> int:
 
 def run_on_node(options: argparse.Namespace) -> int:
     """The command's own exit status; without a command `ssh` opens a shell."""
-    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    words = _words(options)
     node = Lab.find(options.name).node(options.node)
     if not words and options.command == "run":
         raise LabError("run: no command; give one after `--`")
     if not words and options.node not in Lab.find(options.name).gateways:
         words = [os.environ.get("SHELL", "/bin/sh")]
     return subprocess.run(node.command(words), env=environment(), check=False).returncode
+
+
+def capture(options: argparse.Namespace) -> int:
+    """Print one line a packet; what the command says goes to standard error, and its exit status is ours."""
+    words = _words(options)
+    if not words:
+        raise LabError("capture: no command; give one after `--`")
+    lab = Lab.find(options.name)
+    node = lab.node(options.node)
+    with lab.capture(options.interface, options.filter) as packets:
+        done = subprocess.run(node.command(words), env=environment(), stdout=sys.stderr, check=False)
+    for line in packets.lines:
+        print(line)
+    return done.returncode
+
+
+def _words(options: argparse.Namespace) -> list[str]:
+    words: list[str] = options.words
+    return words[1:] if words[:1] == ["--"] else words
 
 
 def list_labs(_options: argparse.Namespace) -> int:
@@ -112,6 +131,16 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("name", metavar="NAME")
         sub.add_argument("node", metavar="GW")
         sub.add_argument("words", metavar="-- CMD", nargs=argparse.REMAINDER)
+    sub = command(
+        "capture", capture, "print the packets on a bridge of a lab (wan, mgmt, lan-GW, nat-GW) while a command runs"
+    )
+    sub.add_argument(
+        "--filter", default="", metavar="EXPR", help="which packets, as tcpdump's filter: ip, 'udp port 500'"
+    )
+    sub.add_argument("name", metavar="NAME")
+    sub.add_argument("interface", metavar="BRIDGE")
+    sub.add_argument("node", metavar="GW")
+    sub.add_argument("words", metavar="-- CMD", nargs=argparse.REMAINDER)
     command("list", list_labs, "list the labs, whether they are up, and their state folders")
     return top
 

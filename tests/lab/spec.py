@@ -39,6 +39,8 @@ LAB_NAME: t.Final = re.compile(r"[a-z][a-z0-9]{0,19}")
 GATEWAY_NAME: t.Final = re.compile(r"[a-z][a-z0-9]{0,9}")
 RESERVED_NAMES: t.Final = ("wan", "mgmt", "localhost", "all", "ungrouped", "gateways")
 
+Network = t.TypeVar("Network", ipaddress.IPv4Network, ipaddress.IPv6Network)
+
 
 class SpecError(LabError):
     """A lab's description is wrong; the message names the file, the key and what is allowed."""
@@ -141,7 +143,7 @@ def parse(data: object, name: str | None = None) -> LabSpec:
     """Check a lab's description as YAML gave it."""
     top = _mapping(data, "the lab", required=("gateways",), optional=("name", "wan"))
     lab_name = checked_name(top.get("name") if name is None else name)
-    wan = _network(top.get("wan", str(WAN)), "wan", 4)
+    wan = _network(top.get("wan", str(WAN)), "wan", ipaddress.IPv4Network)
     if wan.num_addresses < 8:
         raise SpecError(f"wan: {wan} is too small; allowed: a /29 or larger network")
     nodes = top["gateways"]
@@ -207,8 +209,8 @@ def _gateway(name: object, data: object, number: int, wan: ipaddress.IPv4Network
         if nat:
             raise SpecError(f"{where}.wan6: a gateway behind a NAT box has no IPv6; leave wan6 or nat out")
         address6 = ipaddress.IPv6Interface((_address(options["wan6"], f"{where}.wan6", WAN6), WAN6.prefixlen))
-    lan = _network(options["lan"], f"{where}.lan", 4)
-    lan6 = _network(options["lan6"], f"{where}.lan6", 6) if "lan6" in options else None
+    lan = _network(options["lan"], f"{where}.lan", ipaddress.IPv4Network)
+    lan6 = _network(options["lan6"], f"{where}.lan6", ipaddress.IPv6Network) if "lan6" in options else None
     for key, network in (("lan", lan), ("lan6", lan6)):
         if network is not None and network.num_addresses < 4:
             raise SpecError(f"{where}.{key}: {network} has no room for a gateway and a host; allowed: a /30 or larger")
@@ -261,16 +263,11 @@ def _mapping(data: object, where: str, *, required: tuple[str, ...], optional: t
     return data
 
 
-@t.overload
-def _network(text: object, where: str, version: t.Literal[4]) -> ipaddress.IPv4Network: ...
-@t.overload
-def _network(text: object, where: str, version: t.Literal[6]) -> ipaddress.IPv6Network: ...
-def _network(text: object, where: str, version: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
-    example = "10.1.0.0/24" if version == 4 else "2001:db8:1::/64"
+def _network(text: object, where: str, kind: type[Network]) -> Network:
     try:
         return kind(text if isinstance(text, str) else "")
     except ValueError as error:
+        version, example = (4, "10.1.0.0/24") if kind is ipaddress.IPv4Network else (6, "2001:db8:1::/64")
         raise SpecError(f"{where}: {text!r} is not an IPv{version} network; allowed: one like {example}") from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import ChildSa, Program
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     parse_interfaces,
