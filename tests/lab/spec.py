@@ -267,8 +267,9 @@ def _network(text: object, where: str, kind: type[Network]) -> Network:
     try:
         return kind(text if isinstance(text, str) else "")
     except ValueError as error:
-        version, example = (4, "10.1.0.0/24") if kind is ipaddress.IPv4Network else (6, "2001:db8:1::/64")
-        raise SpecError(f"{where}: {text!r} is not an IPv{version} network; allowed: one like {example}") from error
+        example = {"IPv4Network": "10.1.0.0/24", "IPv6Network": "2001:db8:1::/64"}[kind.__name__]
+        what = kind.__name__.replace("Network", " network")
+        raise SpecError(f"{where}: {text!r} is not an {what}; allowed: one like {example}") from error
 
 
 def _address(text: object, where: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> t.Any:
