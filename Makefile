@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Every target begins with dev/setup.py, which does only what is still to do (well under a second once all is there).
+# Every target begins with dev/setup.sh, which does only what is still to do (well under a second once all is there).
 # LAB is the lab's name, GW a gateway in it, ARGS what pytest is to get besides: make test-fast ARGS="-k plan".
 LAB ?= demo
 GW ?= gw1
@@ -11,12 +11,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 BIN := .venv/dev/bin
-# Debian's own first: what PATH finds may be a shim that cannot run.
-PYTHON := $(firstword $(wildcard /usr/bin/python3) $(shell command -v python3))
-SETUP := $(PYTHON) dev/setup.py
-ifeq ($(PYTHON),)
-$(error python3 not found. Install it: apt-get install python3)
-endif
+SETUP := dev/setup.sh
 
 # The checkout's own, whatever the caller's shell has set.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
