@@ -24,6 +24,7 @@ from .preflight import cache_folder, state_root
 from .tools import CommandError, LabError, environment, last_lines, progress, run, wait_until
 
 RUNTIME: t.Final = Path("/run/xswan-lab")
+SCRIPT_INIT: t.Final = Path(__file__).with_name("script-init")
 BOOT_TIMEOUT: t.Final = 120
 
 Result = subprocess.CompletedProcess
@@ -113,7 +114,7 @@ class Gateway:
         return _run(self, argv, stdin, timeout, check)
 
     def boot(self) -> None:
-        """Power on and wait until SSH answers and systemd has started everything, or given up on a unit.
+        """Power on and wait until SSH answers and systemd, if any, has started everything, or given up on a unit.
 
         LabError with the end of the console log when that does not come about.
         """
@@ -141,6 +142,8 @@ class Gateway:
             return run(probe, check=False).returncode == 0
 
         wait_until(answers, BOOT_TIMEOUT, "SSH does not answer")
+        if self.spec.init != "systemd":
+            return  # sshd is the last that its init starts
         # Its exit status tells whether a unit failed; that is for the caller to ask, not a reason to refuse here.
         state = self.run(["systemctl", "is-system-running", "--wait"], timeout=BOOT_TIMEOUT, check=False)
         if state.stdout.strip() not in ("running", "degraded"):
@@ -329,7 +332,7 @@ class Lab:
     def _seed(self, gateway: specs.GatewaySpec, host_key: str, client: str) -> dict[str, tuple[int, str]]:
         hosts = ["127.0.0.1 localhost", "::1 localhost"]
         hosts += [f"{other.wan.ip} {other.name}" for other in self.spec.gateways]
-        return {
+        seed = {
             "etc/hostname": (0o644, f"{gateway.name}\n"),
             "etc/machine-id": (0o444, f"{secrets.token_hex(16)}\n"),
             "etc/hosts": (0o644, "\n".join(hosts) + "\n"),
@@ -337,6 +340,9 @@ class Lab:
             "root/.ssh/authorized_keys": (0o600, f"{client}\n"),
             "etc/lab/network": (0o644, "\n".join(network.gateway_commands(self.spec, gateway)) + "\n"),
         }
+        if gateway.init == "script":
+            seed["sbin/init"] = (0o755, SCRIPT_INIT.read_text())
+        return seed
 
 
 def build_images(suites: c.Iterable[str]) -> dict[str, Path]:

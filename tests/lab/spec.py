@@ -11,6 +11,7 @@ For example:
       gw1: {suite: bookworm, wan: 192.0.2.1, lan: 10.1.0.0/24}
       gw2: {suite: trixie, wan: 192.0.2.2, lan: 10.2.0.0/24, nat: true, memory: 768,
             wan6: 2001:db8::2, lan6: 2001:db8:2::/64}
+      gw3: {suite: bookworm, wan: 192.0.2.3, lan: 10.3.0.0/24, init: script}   # booted without systemd
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import yaml
 from .tools import LabError
 
 SUITES: t.Final = ("bullseye", "bookworm", "trixie")
+INITS: t.Final = ("systemd", "script")
 WAN: t.Final = ipaddress.IPv4Network("192.0.2.0/24")
 WAN6: t.Final = ipaddress.IPv6Network("2001:db8::/64")
 MANAGEMENT: t.Final = ipaddress.IPv4Network("198.18.0.0/24")
@@ -59,6 +61,8 @@ class GatewaySpec:
     lan6: ipaddress.IPv6Network | None = None
     nat: bool = False
     memory: int = MEMORY_MIB
+    init: str = "systemd"
+    """What the gateway is booted with; `script` is one that starts sshd and nothing else, as in a container."""
 
     @property
     def management(self) -> ipaddress.IPv4Interface:
@@ -167,6 +171,7 @@ def dump(spec: LabSpec) -> str:
             "lan": str(gateway.lan),
             "nat": gateway.nat,
             "memory": gateway.memory,
+            "init": gateway.init,
         }
         if gateway.wan6 is not None:
             given["wan6"] = str(gateway.wan6.ip)
@@ -194,9 +199,14 @@ def _gateway(name: object, data: object, number: int, wan: ipaddress.IPv4Network
             f"a letter first, and none of {', '.join(RESERVED_NAMES)}"
         )
     where = f"gateways.{name}"
-    options = _mapping(data, where, required=("suite", "wan", "lan"), optional=("wan6", "lan6", "nat", "memory"))
+    options = _mapping(
+        data, where, required=("suite", "wan", "lan"), optional=("wan6", "lan6", "nat", "memory", "init")
+    )
     if options["suite"] not in SUITES:
         raise SpecError(f"{where}.suite: {options['suite']!r} is unknown; allowed: {', '.join(SUITES)}")
+    init = options.get("init", "systemd")
+    if init not in INITS:
+        raise SpecError(f"{where}.init: {init!r} is unknown; allowed: {', '.join(INITS)}")
     nat = options.get("nat", False)
     if not isinstance(nat, bool):
         raise SpecError(f"{where}.nat: {nat!r} is not a boolean; allowed: true, false")
@@ -224,6 +234,7 @@ def _gateway(name: object, data: object, number: int, wan: ipaddress.IPv4Network
         lan6=lan6,
         nat=nat,
         memory=memory,
+        init=init,
     )
 
 

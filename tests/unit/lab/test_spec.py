@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import spec
+from lab import Lab, spec
 from lab.spec import LabSpec, SpecError
 
 
@@ -30,7 +30,7 @@ def test_what_need_not_be_said() -> None:
     lab = spec.parse(two())
     gw1, gw2 = lab.gateways
     assert (lab.name, str(lab.wan), str(lab.wan_router)) == ("demo", "192.0.2.0/24", "192.0.2.254/24")
-    assert (gw1.nat, gw1.memory, gw1.number, gw2.number) == (False, 512, 1, 2)
+    assert (gw1.nat, gw1.memory, gw1.init, gw1.number, gw2.number) == (False, 512, "systemd", 1, 2)
     assert (str(gw2.management), str(gw2.outside)) == ("198.18.0.2/24", "192.0.2.2/24")
     assert (str(gw2.lan_gateway), str(gw2.lan_host)) == ("10.2.0.1/24", "10.2.0.2/24")
     assert not lab.has_ipv6
@@ -53,12 +53,18 @@ def test_suites_are_named_once_each() -> None:
     assert spec.parse(two(suite="bookworm")).suites == ("bookworm",)
 
 
+def test_only_a_gateway_without_systemd_gets_another_init() -> None:
+    lab = Lab(spec.parse(two(init="script")))
+    assert ["sbin/init" in lab._seed(gateway, "", "") for gateway in lab.spec.gateways] == [False, True]
+
+
 def test_name_from_the_command_line_wins() -> None:
     assert spec.parse(two(), "other").name == "other"
 
 
 @pytest.mark.parametrize(
-    "description", [two(), two(nat=True, memory=768), two(wan6="2001:db8::2", lan6="2001:db8:2::/64")]
+    "description",
+    [two(), two(nat=True, memory=768), two(init="script"), two(wan6="2001:db8::2", lan6="2001:db8:2::/64")],
 )
 def test_dump_is_read_back_as_the_same(description: dict[str, t.Any], tmp_path: Path) -> None:
     lab: LabSpec = spec.parse(description)
@@ -82,11 +88,12 @@ def test_dump_is_read_back_as_the_same(description: dict[str, t.Any], tmp_path: 
         ({"name": "a", "gateways": {"wan": {}}}, "gateways: 'wan' is not a gateway's name"),
         ({"name": "a", "gateways": {"gw1": None}}, "gateways.gw1: must be a mapping with suite, wan, lan"),
         (two(wan=None), "gateways.gw2: key wan is missing"),
-        (two(disk=3), "gateways.gw2: key 'disk' is unknown; allowed: suite, wan, lan, wan6, lan6, nat, memory"),
+        (two(disk=3), "gateways.gw2: key 'disk' is unknown; allowed: suite, wan, lan, wan6, lan6, nat, memory, init"),
         (two(suite="sid"), "gateways.gw2.suite: 'sid' is unknown; allowed: bullseye, bookworm, trixie"),
         (two(nat="maybe"), "gateways.gw2.nat: 'maybe' is not a boolean; allowed: true, false"),
         (two(memory=64), "gateways.gw2.memory: 64 is not enough; allowed: MiB, 192 or more"),
         (two(memory=True), "gateways.gw2.memory: True is not enough"),
+        (two(init="openrc"), "gateways.gw2.init: 'openrc' is unknown; allowed: systemd, script"),
         (two(wan="198.51.100.1"), "gateways.gw2.wan: 198.51.100.1 is no host's address in 192.0.2.0/24"),
         (two(wan="192.0.2.255"), "gateways.gw2.wan: 192.0.2.255 is no host's address in 192.0.2.0/24"),
         (two(wan="gw"), "gateways.gw2.wan: 'gw' is not an address"),
