@@ -5,24 +5,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
+    DependencyError,
     IPsecError,
     KernelError,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
+    Backend,
     Control,
+    Flush,
+    Leftovers,
     Lock,
     Process,
     Program,
+    Stranger,
+    Tables,
     Unit,
-    Xfrm,
 )
 
 LOCK = "/run/pluto/pluto.pid"
@@ -60,7 +67,18 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
-        self.answer = Answer(interfaces=("eth0", "lo"), loaded=1)
+        self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
+        self.declared = {"add": ("one",), "start": ()}
+        self.addresses = True
+        """Whether there is an interface to listen on."""
+        self.zombies: tuple[int, ...] = ()
+        self.old_lock = False
+        self.stranger: Stranger | None = None
+        self.leftovers = Leftovers()
+        self.guarded = False
+        self.log: list[str] = []
+        self.restarts = 0
+        self.backend: Backend = "xfrm"
         self.xfrm_loaded = True
         self.xfrm_available = True
         self.loading_looks = 0
@@ -74,7 +92,9 @@ class FakeHost:
         self._pids = itertools.count(800)
 
     def host(self) -> Host:
-        return Host(FakeLauncher(self), FakePluto(self), FakeKernel(self), self.clock)
+        return Host(
+            FakeLauncher(self), FakePluto(self), FakeKernel(self), FakeJournal(self), FakeGuard(self), self.clock
+        )
 
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
@@ -85,6 +105,7 @@ class FakeHost:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
+        self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
         self.lock_present, self.lock_pid = True, pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -101,11 +122,14 @@ class FakeHost:
         if self.unit_main_pid == pid:
             self.unit_active, self.unit_main_pid = "inactive", None
 
-    def kill_pluto(self) -> None:
+    def kill_pluto(self, pluto: Process) -> None:
         """A pluto dies without a word, and the manager does not start it again."""
-        self.plutos = []
-        self.control_pid = None
-        self.unit_active, self.unit_main_pid = "failed", None
+        self.plutos.remove(pluto)
+        if self.control_pid == pluto.pid:
+            self.control_pid = None
+        if self.unit_main_pid == pluto.pid:
+            self.unit_active, self.unit_main_pid = "failed", None
+        self.leftovers = dataclasses.replace(self.leftovers, policies=3, sas=2)
 
 
 @dataclasses.dataclass
@@ -124,22 +148,40 @@ class FakeLauncher:
             sub="running" if self.fake.unit_active == "active" else "dead",
             enabled=self.fake.enabled,
             masked=self.fake.masked,
+            restarts=self.fake.restarts,
             main_pid=self.fake.unit_main_pid,
         )
+
+    def check_start(self) -> None:
+        self.check_enable()
+        if self.fake.masked:
+            raise ConfigError("ipsec.service is masked; run `systemctl unmask ipsec.service` first")
+
+    def check_enable(self) -> None:
+        if not self.fake.installed:
+            raise DependencyError("no unit ipsec.service; install the package libreswan")
 
     def start(self, timeout: float) -> None:
         self.fake.change("start", DaemonError("ipsec.service failed to start"))
         if self.fake.unit_active != "active":
             self.fake.run_pluto()
 
-    def stop(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> bool:
         self.fake.change("stop", DaemonError("ipsec.service failed to stop"))
         if self.fake.immortal:
-            return
+            return True
+        if self.fake.hung and self.fake.unit_main_pid is not None:
+            self.fake.clock.sleep(timeout)
+            self.fake.unit_active = "deactivating"
+            return False
         if self.fake.unit_main_pid is not None:
             self.fake.end_pluto(self.fake.unit_main_pid)
         if self.fake.unit_active != "failed":
             self.fake.unit_active = "inactive"
+        return True
+
+    def log(self) -> tuple[str, ...]:
+        return tuple(self.fake.log)
 
     def enable(self, enabled: bool) -> None:
         self.fake.change("enable", ConfigError("cannot enable ipsec.service"))
@@ -185,19 +227,49 @@ class FakePluto:
     def ask(self) -> Answer | None:
         return None if self.fake.hung or self.fake.control_pid is None else self.fake.answer
 
-    def shutdown(self, timeout: float) -> None:
-        self.fake.change("shutdown", DaemonError("pluto did not end"))
+    @property
+    def config(self) -> str:
+        return "/etc/ipsec.conf"
+
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        return self.fake.declared
+
+    def zombies(self) -> tuple[int, ...]:
+        return self.fake.zombies
+
+    def old_locks(self) -> tuple[str, ...]:
+        return ("/run/pluto/ipsec_setup.pid",) if self.fake.old_lock else ()
+
+    def strangers(self) -> tuple[Stranger, ...]:
+        return (self.fake.stranger,) if self.fake.stranger else ()
+
+    def listen(self) -> None:
+        self.fake.change("listen", DaemonError("pluto does not take the order to listen"))
+        if self.fake.addresses:
+            self.fake.answer = dataclasses.replace(self.fake.answer, interfaces=("eth0", "lo"))
+
+    def write_lock(self, process: Process) -> None:
+        self.fake.change("write_lock", DaemonError("cannot write"))
+        self.fake.lock_present, self.fake.lock_pid = True, process.pid
+
+    def end(self, timeout: float) -> None:
+        self.fake.change("end", DaemonError("pluto did not end"))
         if self.fake.immortal:
             return
-        if self.fake.control_pid is None or self.fake.hung:
-            raise DaemonError("pluto did not end")
-        self.fake.end_pluto(self.fake.control_pid)
+        for pluto in tuple(self.fake.plutos):
+            if self.fake.hung or pluto.pid != self.fake.control_pid:
+                self.fake.kill_pluto(pluto)
+            else:
+                self.fake.end_pluto(pluto.pid)
+        self.fake.hung = False
 
     def remove_leftovers(self) -> None:
         self.fake.change("remove_leftovers", DaemonError("cannot remove"))
+        if self.fake.immortal:
+            return
         if self.fake.plutos:
             raise DaemonError("a pluto was started meanwhile")
-        self.fake.lock_present = self.fake.control_present = False
+        self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
         self.fake.lock_pid = None
 
 
@@ -207,11 +279,57 @@ class FakeKernel:
 
     fake: FakeHost
 
-    def xfrm(self) -> Xfrm | None:
-        return Xfrm() if self.fake.xfrm_loaded else None
+    def tables(self) -> Tables | None:
+        return Tables() if self.fake.xfrm_loaded else None
 
-    def load_xfrm(self) -> None:
-        self.fake.change("load_xfrm", KernelError("cannot load"))
+    @property
+    def name(self) -> Backend:
+        return self.fake.backend
+
+    def check_load(self) -> None:
+        """Whether a module can be loaded is known only by trying."""
+
+    def load(self) -> None:
+        self.fake.change("load", KernelError("cannot load"))
         if not self.fake.xfrm_available:
             raise KernelError("cannot load the kernel's XFRM interface")
         self.fake.xfrm_loaded = True
+
+    def leftovers(self) -> Leftovers:
+        return self.fake.leftovers
+
+    def clean(self, flush: Flush) -> None:
+        self.fake.change("clean", KernelError("cannot clean"))
+        if flush == "own":
+            left = self.fake.leftovers
+            self.fake.leftovers = Leftovers(foreign_policies=left.foreign_policies, foreign_sas=left.foreign_sas)
+        elif flush == "all":
+            self.fake.leftovers = Leftovers()
+
+
+@dataclasses.dataclass
+class FakeJournal:
+    """The port `Journal`."""
+
+    fake: FakeHost
+
+    def write(self, line: str) -> None:
+        self.fake.log.append(line)
+
+
+@dataclasses.dataclass
+class FakeGuard:
+    """The port `Guard`."""
+
+    fake: FakeHost
+
+    @contextlib.contextmanager
+    def exclusive(self, timeout: float) -> t.Iterator[None]:
+        if self.fake.guarded:
+            self.fake.clock.sleep(timeout)
+            raise DaemonError("another run of ipsec_setup is at work")
+        self.fake.guarded = True
+        try:
+            yield
+        finally:
+            self.fake.guarded = False

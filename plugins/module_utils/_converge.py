@@ -10,28 +10,43 @@ import dataclasses
 import typing as t
 
 from ._errors import IPsecError, VerifyError
-from ._model import State
+from ._model import Leftovers, State
 from ._plan import predict, steps
-from ._status import report, summary
+from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
     from ._model import Desired
+
+NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What was, what is (in check mode: what would be), and what was done in between."""
 
+    desired: Desired
     before: State
     after: State
     actions: tuple[str, ...]
+    messages: tuple[str, ...] = ()
+    """The lines that went to the system log."""
+
+    @property
+    def needless_stop(self) -> bool:
+        """Whether a stop found nothing that ran: ipsec_setup(8) complains, cleans up, and exits with status 1."""
+        return self.desired.running is False and not self.before.plutos
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
+        found, left = assess(self.before).findings, {finding.id for finding in assess(self.after).findings}
         return {
             "changed": bool(self.actions),
             "actions": list(self.actions),
+            "repaired": [dataclasses.asdict(finding) for finding in found if finding.id not in left],
+            "exit_status": 1 if self.needless_stop else 0,
+            "messages": list(self.messages),
+            "warnings": [NOT_RUNNING] if self.needless_stop and self.actions else [],
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
@@ -43,14 +58,20 @@ def observe(host: Host) -> State:
     control = host.pluto.control()
     return State(
         program=host.pluto.program(),
+        config=host.pluto.config,
         manager=host.launcher.name,
         unit=host.launcher.unit(),
         plutos=plutos,
         loading=host.pluto.loading() if plutos else False,
+        zombies=() if plutos else host.pluto.zombies(),
         lock=host.pluto.lock(),
+        old_locks=host.pluto.old_locks() if not plutos else (),
         control=control,
         answer=host.pluto.ask() if control.kind == "listening" else None,
-        xfrm=host.kernel.xfrm(),
+        backend=host.kernel.name,
+        tables=host.kernel.tables(),
+        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
+        strangers=host.pluto.strangers() if not plutos else (),
     )
 
 
@@ -58,27 +79,48 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
     """Bring the host to the desired state, or say what would be done.
 
     An IPsecError names in `done` the steps that were finished before it; one that is raised before the first step has
-    changed nothing.
+    changed nothing. Runs on one host wait for each other.
     """
+    if check_mode:
+        before, plan = _plan(desired, host)
+        return Outcome(desired, before, predict(plan, before), tuple(step.title for step in plan))
+    with host.guard.exclusive(desired.start_timeout + desired.stop_timeout):
+        return _apply(desired, host)
+
+
+def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
     before = observe(host)
     plan = steps(desired, before)
     for step in plan:
         step.check(host, before)
-    titles = tuple(step.title for step in plan)
-    if check_mode or not plan:
-        return Outcome(before, predict(plan, before), titles)
+    return before, plan
 
+
+def _apply(desired: Desired, host: Host) -> Outcome:
+    before, plan = _plan(desired, host)
+    if not plan:
+        return Outcome(desired, before, before, ())
+    messages: list[str] = []
     done: list[str] = []
+
+    def say(line: str) -> None:
+        messages.append(line)
+        host.journal.write(line)
+
+    if desired.running is False and not before.plutos:
+        say(NOT_RUNNING)
     try:
         for step in plan:
+            say(step.title)
             step.apply(host)
             done.append(step.title)
         after = observe(host)
         _verify(desired, before, after)
     except IPsecError as exc:
+        say(str(exc))
         exc.done = tuple(done)
         raise
-    return Outcome(before, after, titles)
+    return Outcome(desired, before, after, tuple(done), tuple(messages))
 
 
 def _verify(desired: Desired, before: State, after: State) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ._model import Answer, Control, Lock, Process, Program, Unit, Xfrm
+    from ._model import Answer, Backend, Control, Flush, Leftovers, Lock, Process, Program, Stranger, Tables, Unit
 
 
 class Launcher(t.Protocol):
@@ -23,18 +23,34 @@ class Launcher(t.Protocol):
     def unit(self) -> Unit | None:
         """The subsystem's unit; None when this manager does not know it."""
 
+    def check_start(self) -> None:
+        """Raise what makes a start impossible (nothing to start it with, masked); reads only."""
+
+    def check_enable(self) -> None:
+        """Raise what makes it impossible to start pluto at boot, or not to; reads only."""
+
     def start(self, timeout: float) -> None:
         """Start the unit and wait for the manager's word; DaemonError with the reason otherwise."""
 
-    def stop(self, timeout: float) -> None:
-        """Stop the unit and wait until it is inactive; DaemonError with the reason otherwise."""
+    def stop(self, timeout: float) -> bool:
+        """Have the unit stopped, and not started again; whether it is inactive before `timeout` seconds are over.
+
+        DaemonError when the manager refuses. A stop that takes longer goes on.
+        """
 
     def enable(self, enabled: bool) -> None:
         """Start, or do not start, the unit at boot."""
 
+    def log(self) -> tuple[str, ...]:
+        """The last lines that pluto and those who start it have logged, the newest last."""
+
 
 class Pluto(t.Protocol):
     """The pluto daemon: its program, processes, files and control socket."""
+
+    @property
+    def config(self) -> str:
+        """Path of ipsec.conf."""
 
     def program(self) -> Program | None:
         """The installed program; None when there is no `ipsec` command."""
@@ -42,8 +58,14 @@ class Pluto(t.Protocol):
     def check_config(self) -> None:
         """Let the program parse its configuration; ConfigError with its words when it will not."""
 
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        """Names of the connections that the configuration has loaded: all under "add", those to be up under "start"."""
+
     def processes(self) -> tuple[Process, ...]:
         """Every living pluto of the host's own pid and network namespace, oldest first."""
+
+    def zombies(self) -> tuple[int, ...]:
+        """Pids of plutos that have ended, and whose parent has not taken notice."""
 
     def loading(self) -> bool:
         """True while `addconn` feeds connections to pluto."""
@@ -57,21 +79,63 @@ class Pluto(t.Protocol):
     def ask(self) -> Answer | None:
         """What pluto says of itself; None when it does not answer in time."""
 
-    def shutdown(self, timeout: float) -> None:
-        """Ask pluto over its control socket to end and wait; DaemonError when it did not."""
+    def old_locks(self) -> tuple[str, ...]:
+        """The lock files of Openswan's setup script and of init scripts that are there."""
+
+    def strangers(self) -> tuple[Stranger, ...]:
+        """Who else holds UDP port 500 or 4500."""
+
+    def listen(self) -> None:
+        """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""
+
+    def write_lock(self, process: Process) -> None:
+        """Write the lock file that this living pluto has lost."""
+
+    def end(self, timeout: float) -> None:
+        """End every pluto: asked over its control socket, then SIGTERM, then SIGKILL; DaemonError when one is left.
+
+        Before each the identity (pid, start time) is looked at again: nothing else is ever signalled.
+        """
 
     def remove_leftovers(self) -> None:
-        """Remove lock file and control socket that no living pluto owns."""
+        """Remove lock files and control socket that no living pluto owns."""
 
 
 class Kernel(t.Protocol):
     """The kernel's IPsec part."""
 
-    def xfrm(self) -> Xfrm | None:
-        """Sizes of its tables; None without XFRM interface. Never loads a module."""
+    @property
+    def name(self) -> Backend:
+        """Which of the kernel's IPsec parts this is."""
 
-    def load_xfrm(self) -> None:
-        """Load the XFRM interface; KernelError when this kernel has none."""
+    def tables(self) -> Tables | None:
+        """Sizes of its tables; None when it is not loaded. Never loads a module."""
+
+    def check_load(self) -> None:
+        """Raise what makes it impossible to load, as far as that can be known; reads only."""
+
+    def load(self) -> None:
+        """Make it ready for a pluto; KernelError when this kernel has no such part."""
+
+    def leftovers(self) -> Leftovers:
+        """What is in the kernel, own and foreign apart. To be asked only while no pluto runs."""
+
+    def clean(self, flush: Flush) -> None:
+        """Remove a pluto's policies, SAs and ipsecN devices, in this order; with `all` everybody's policies and SAs."""
+
+
+class Journal(t.Protocol):
+    """The system log."""
+
+    def write(self, line: str) -> None:
+        """Log one line, as `ipsec setup` does: tag ipsec_setup, priority daemon.error."""
+
+
+class Guard(t.Protocol):
+    """The lock that makes runs of this collection on one host wait for each other."""
+
+    def exclusive(self, timeout: float) -> t.ContextManager[None]:
+        """Hold the lock inside the `with` block; DaemonError when another run holds it for `timeout` seconds."""
 
 
 class Clock(t.Protocol):
@@ -91,4 +155,6 @@ class Host:
     launcher: Launcher
     pluto: Pluto
     kernel: Kernel
+    journal: Journal
+    guard: Guard
     clock: Clock

@@ -14,6 +14,9 @@ import typing as t
 
 LockKind = t.Literal["absent", "damaged", "dead", "reused", "pluto"]
 ControlKind = t.Literal["absent", "stale", "listening"]
+Wait = t.Literal["none", "listening", "loaded", "established"]
+Flush = t.Literal["own", "all", "none"]
+Backend = t.Literal["xfrm", "klips", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +85,8 @@ class Answer:
 
     interfaces: tuple[str, ...] = ()
     """Network interfaces on which it listens for IKE."""
-    loaded: int = 0
-    """Connections it holds."""
+    connections: tuple[str, ...] = ()
+    """Names of the connections it holds, sorted; instances and expansions (`name/1x2`) belong to their parent."""
     child_sas: tuple[ChildSa, ...] = ()
 
 
@@ -99,10 +102,41 @@ class Unit:
     masked: bool = False
     main_pid: int | None = None
     restarts: int = 0
+    """How often the manager itself started it again since the last start that was asked for."""
+    result: str = "success"
+    """systemd's Result: success, exit-code, signal, core-dump, timeout, start-limit-hit."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Xfrm:
+class Stranger:
+    """A process that is no pluto and holds an IKE port."""
+
+    port: int
+    """UDP port, 500 or 4500."""
+    pid: int | None
+    """None: not visible, for example a process in a container that shares the network namespace."""
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Leftovers:
+    """What is in the kernel while no pluto runs. Own is what a pluto made, foreign is everybody else's."""
+
+    policies: int = 0
+    sas: int = 0
+    interfaces: tuple[str, ...] = ()
+    """ipsecN devices."""
+    foreign_policies: int = 0
+    foreign_sas: int = 0
+
+    @property
+    def own(self) -> bool:
+        """Whether a pluto left something."""
+        return bool(self.policies or self.sas or self.interfaces)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
     """Sizes of the kernel's SA and policy tables, larval SAs and the sockets' own policies included."""
 
     sas: int = 0
@@ -117,17 +151,29 @@ class State:
     """One look at the host, from independent sources."""
 
     program: Program | None
+    config: str
+    """Path of ipsec.conf."""
     manager: str
     unit: Unit | None
     plutos: tuple[Process, ...]
     loading: bool
     """`ipsec addconn` is still loading connections."""
+    zombies: tuple[int, ...]
+    """Plutos that have ended, and whose parent has not taken notice."""
     lock: Lock
+    old_locks: tuple[str, ...]
+    """Files of Openswan's setup script and of init scripts that say IPsec were running: ipsec_setup.pid, ipsec.info,
+    the subsystem lock."""
     control: Control
     answer: Answer | None
     """None: no control socket, or no answer in time."""
-    xfrm: Xfrm | None
-    """None: the kernel has no XFRM interface (module xfrm_user is not loaded)."""
+    backend: Backend
+    tables: Tables | None
+    """None: the backend is not loaded (XFRM: the module xfrm_user)."""
+    leftovers: Leftovers
+    """Only looked for while no pluto runs."""
+    strangers: tuple[Stranger, ...]
+    """Only looked for while no pluto runs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +187,10 @@ class Desired:
     """Seconds."""
     stop_timeout: float = 90.0
     """Seconds."""
+    wait: Wait = "loaded"
+    flush: Flush = "own"
 
     def settled(self) -> Desired:
-        """What must hold afterwards: a restart is an event, not a state."""
-        return dataclasses.replace(self, restart=False)
+        """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
+        unknown = self.running and self.wait == "none"
+        return dataclasses.replace(self, restart=False, running=None if unknown else self.running)

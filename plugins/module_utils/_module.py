@@ -15,17 +15,22 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._clock import SystemClock
 from ._commands import LocalCommands
+from ._direct import DirectLauncher
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
-from ._pluto import LocalPluto
-from ._systemd import NoLauncher, SystemdLauncher, booted_with_systemd
-from ._xfrm import LocalKernel
+from ._klips import KlipsKernel, NoKernel, auto_backend
+from ._pluto import CONFIG, LocalPluto
+from ._script import ScriptLauncher, find_script
+from ._system import LockFile, SystemLog
+from ._systemd import SystemdLauncher, booted_with_systemd
+from ._xfrm import XfrmKernel
 
 if t.TYPE_CHECKING:
     from ._commands import RunCommand
+    from ._host import Kernel, Launcher
 
 
-def local_host(run_command: RunCommand) -> Host:
+def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
     """The host that the module runs on; refuses where it could not tell the truth."""
     if os.geteuid() != 0:
         raise ConfigError("not root: pluto and the kernel's IPsec state are for root only; add `become: true`")
@@ -33,18 +38,47 @@ def local_host(run_command: RunCommand) -> Host:
     if importlib.util.find_spec("psutil") is None:
         raise DependencyError(missing_required_lib("psutil"))
     commands = LocalCommands(run_command)
+    clock = SystemClock()
+    pluto = LocalPluto(commands, config=config)
     return Host(
-        launcher=SystemdLauncher(commands) if booted_with_systemd() else NoLauncher(),
-        pluto=LocalPluto(commands),
-        kernel=LocalKernel(commands),
-        clock=SystemClock(),
+        launcher=_launcher(launcher, commands, clock, config),
+        pluto=pluto,
+        kernel=_kernel(backend, commands, pluto),
+        journal=SystemLog(),
+        guard=LockFile(),
+        clock=clock,
     )
+
+
+def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: str) -> Launcher:
+    """The launcher of that name; `auto` takes the one that starts IPsec when this host boots, else none but pluto."""
+    if name == "systemd" and not booted_with_systemd():
+        raise ConfigError("launcher systemd: this host was not booted with systemd; use launcher auto")
+    if name == "systemd" or (name == "auto" and booted_with_systemd()):
+        return SystemdLauncher(commands)
+    script = find_script() if name in ("auto", "script") else None
+    if script is not None:
+        return ScriptLauncher(commands, clock, script)
+    if name == "script":
+        raise ConfigError(
+            "launcher script: there is no init script ipsec, or systemd runs this host; use launcher auto"
+        )
+    return DirectLauncher(commands, clock, config)
+
+
+def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:
+    if name == "auto":
+        name = auto_backend(commands, pluto.config, pluto.program())
+    if name == "klips":
+        return KlipsKernel(commands, config=pluto.config)
+    return XfrmKernel(commands) if name == "xfrm" else NoKernel()
 
 
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
+    options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
-        result = action(local_host(module.run_command))
+        result = action(local_host(module.run_command, **options))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),

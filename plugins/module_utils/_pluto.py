@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, Control, Lock, Process
-from ._whack import parse_interfaces, parse_loaded, parse_traffic, parse_version
+from ._model import Answer, Control, Lock, Process, Stranger
+from ._whack import parse_connections, parse_interfaces, parse_traffic, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
@@ -24,6 +25,14 @@ RUNDIR = "/run/pluto"
 ANSWER_TIMEOUT = 10.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
 
+OLD_LOCKS = (
+    "/run/pluto/ipsec_setup.pid",
+    "/run/pluto/ipsec.info",
+    "/var/lock/subsys/ipsec",
+)
+"""Openswan 2.6 keeps the first two while IPsec is up (there /var/run leads to /run), sysvinit scripts the last."""
+
+IKE_PORTS = (500, 4500)
 DELETED = " (deleted)"
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""
@@ -36,10 +45,14 @@ class LocalPluto:
         self._commands = commands
         self._lock = f"{rundir}/pluto.pid"
         self._control = f"{rundir}/pluto.ctl"
-        self._config = config
+        self.config = config
 
     def program(self) -> Program | None:
         """See Pluto.program; DependencyError for a program of the same name that has no pluto."""
+        return self._program
+
+    @functools.cached_property
+    def _program(self) -> Program | None:
         try:
             done = self._ipsec("--version", timeout=ANSWER_TIMEOUT)
         except DependencyError:
@@ -55,11 +68,23 @@ class LocalPluto:
 
     def check_config(self) -> None:
         """See Pluto.check_config."""
-        if not os.path.exists(self._config):
-            raise ConfigError(f"{self._config} does not exist; write it, for example with the role xswan.ipsec.ipsec")
-        done = self._ipsec("addconn", "--checkconfig", "--config", self._config, timeout=60)
+        if not os.path.exists(self.config):
+            raise ConfigError(f"{self.config} does not exist; write it, for example with the role xswan.ipsec.ipsec")
+        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
         if done.status != 0:
-            raise ConfigError(f"{self._config} is not valid: {done.reason}; nothing was changed", output=done.err)
+            raise ConfigError(f"{self.config} is not valid: {done.reason}; nothing was changed", output=done.err)
+
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        """See Pluto.declared; ipsec_addconn(8)."""
+        options = {"add": ("--listadd", "--listroute", "--liststart"), "start": ("--liststart",)}
+        return {kind: tuple(sorted(set(self._listed(*lists)))) for kind, lists in options.items()}
+
+    def _listed(self, *lists: str) -> t.Iterator[str]:
+        for option in lists:
+            done = self._ipsec("addconn", "--config", self.config, option, timeout=60)
+            if done.status != 0:
+                raise ConfigError(f"`ipsec addconn {option}` cannot read {self.config}: {done.reason}")
+            yield from done.out.split()
 
     def processes(self) -> tuple[Process, ...]:
         """See Pluto.processes."""
@@ -69,6 +94,24 @@ class LocalPluto:
             if started is not None:
                 found.append(Process(pid, started, upgraded))
         return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+
+    def zombies(self) -> tuple[int, ...]:
+        """See Pluto.zombies. A zombie has no /proc/PID/exe any more, so its name must do."""
+        return tuple(sorted(pid for pid, name in _zombies() if name == "pluto"))
+
+    def old_locks(self) -> tuple[str, ...]:
+        """See Pluto.old_locks."""
+        return tuple(path for path in OLD_LOCKS if os.path.lexists(path))
+
+    def strangers(self) -> tuple[Stranger, ...]:
+        """See Pluto.strangers."""
+        found = []
+        for family in ("udp", "udp6"):
+            with open(f"/proc/net/{family}", encoding="ascii") as table:
+                found += [(port, inode) for port, inode in bound_ports(table.read()) if port in IKE_PORTS]
+        owners = _owners({inode for _port, inode in found}) if found else {}
+        strangers = {Stranger(port, *owners.get(inode, (None, ""))) for port, inode in found}
+        return tuple(sorted((s for s in strangers if s.name != "pluto"), key=lambda s: (s.port, s.pid or 0)))
 
     def loading(self) -> bool:
         """See Pluto.loading."""
@@ -100,24 +143,63 @@ class LocalPluto:
     def ask(self) -> Answer | None:
         """See Pluto.ask."""
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if status.status != 0:
+            return None
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
-        if status.status != 0 or traffic.status != 0:
+        if traffic.status != 0:
             return None
         return Answer(
             interfaces=parse_interfaces(status.out),
-            loaded=parse_loaded(status.out),
+            connections=parse_connections(status.out),
             child_sas=parse_traffic(traffic.out),
         )
 
-    def shutdown(self, timeout: float) -> None:
-        """See Pluto.shutdown."""
-        before = self.processes()
-        done = self._ipsec("whack", "--shutdown", timeout=timeout)
-        left = [process.pid for process in self.processes() if process in before]
-        if left:
+    def listen(self) -> None:
+        """See Pluto.listen."""
+        done = self._ipsec("whack", "--listen", timeout=ANSWER_TIMEOUT)
+        if done.status != 0:
+            raise DaemonError(f"pluto does not take the order to listen: {done.reason}")
+
+    def write_lock(self, process: Process) -> None:
+        """See Pluto.write_lock. Content and mode are pluto's own: the pid and a line feed, 0444."""
+        new = f"{self._lock}.new"
+        try:
+            with open(new, "w", encoding="ascii") as file:
+                file.write(f"{process.pid}\n")
+            os.chmod(new, 0o444)
+            os.replace(new, self._lock)
+        except OSError as exc:
+            raise DaemonError(f"cannot write {self._lock}: {exc.strerror}", errno=exc.errno) from exc
+
+    def end(self, timeout: float) -> None:
+        """See Pluto.end."""
+        # psutil compares pid and start time before it sends a signal
+        import psutil
+
+        plutos = self.processes()
+        left = []
+        for pluto in plutos:
+            try:
+                left.append(psutil.Process(pluto.pid))
+            except psutil.NoSuchProcess:
+                continue
+        third = timeout / 3
+        # the whack of a new version may not be understood by a pluto of the old one
+        if self.control().pids and not any(pluto.upgraded for pluto in plutos) and self.ask():
+            self._ipsec("whack", "--shutdown", timeout=third)
+            _gone, left = psutil.wait_procs(left, third)
+        for order in ("terminate", "kill"):
+            for process in left:
+                try:
+                    getattr(process, order)()
+                except psutil.NoSuchProcess:
+                    continue
+            _gone, left = psutil.wait_procs(left, third if left else 0)
+        alive = [process.pid for process in left if _started(process.pid) is not None]
+        if alive:
             raise DaemonError(
-                f"pluto (pid {left[0]}) did not end in {timeout:g} s: {done.reason}; "
-                "look at its log, or give it more time with stop_timeout",
+                f"pluto (pid {alive[0]}) did not end in {timeout:g} s, not even by SIGKILL; look at `cat "
+                f"/proc/{alive[0]}/stack`, and reboot the host if it waits for a device",
                 timeout=timeout,
             )
 
@@ -125,7 +207,7 @@ class LocalPluto:
         """See Pluto.remove_leftovers."""
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
-        for path in (self._lock, self._control):
+        for path in (self._control, self._lock, *OLD_LOCKS):
             try:
                 os.unlink(path)
             except FileNotFoundError:
@@ -206,3 +288,31 @@ def _sockets(pid: int) -> t.Iterator[str]:
                 yield target[len("socket:[") : -1]
     except (FileNotFoundError, ProcessLookupError):
         return  # it ended, or closed one, while we looked
+
+
+def bound_ports(proc_net_udp: str) -> t.Iterator[tuple[int, str]]:
+    """Local port and inode of every socket, from the text of /proc/net/udp or udp6 (proc(5))."""
+    for line in proc_net_udp.splitlines()[1:]:
+        row = line.split()
+        yield int(row[1].rpartition(":")[2], 16), row[9]
+
+
+def _owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
+    """Pid and name of the process that holds each of these sockets, as far as it can be seen."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for inode in inodes & set(_sockets(int(pid))):
+            found[inode] = (int(pid), _comm(pid) or "")
+    return found
+
+
+def _zombies() -> t.Iterator[tuple[int, str]]:
+    """Pid and name of every zombie of our own pid namespace."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                head, _paren, tail = file.read().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        if tail.split()[0] == "Z":
+            yield int(pid), head.partition("(")[2]

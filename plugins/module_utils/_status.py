@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._whack import parent
+
 if t.TYPE_CHECKING:
     from ._model import State
 
@@ -17,7 +19,7 @@ Severity = t.Literal["error", "warning"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One strange thing about a gateway, with its cure."""
+    """One strange thing about a gateway, with its cure. An error makes the word; a warning does not."""
 
     id: str
     severity: Severity
@@ -30,23 +32,31 @@ class Status:
     """The verdict on a State."""
 
     word: str
-    """running, stopped, or the kind of strange state: orphaned, illicit, several, hung, deaf, dead."""
+    """running or stopped, or the id of the worst finding."""
     findings: tuple[Finding, ...]
     lines: tuple[str, ...]
     """What `ipsec setup status` prints by ipsec_setup(8)."""
     exit_status: int
     """0, or 1 when something strange was found: ipsec_setup(8)."""
     lsb_status: int
-    """0 running, 1 dead with a lock file, 3 stopped, 4 unclear: LSB init script actions."""
+    """0 running, 1 dead with a lock file, 2 dead with a subsystem lock, 3 stopped, 4 unclear: LSB, init script actions.
+    """
+
+    @property
+    def errors(self) -> frozenset[str]:
+        """The ids of the findings that are errors."""
+        return frozenset(finding.id for finding in self.findings if finding.severity == "error")
 
 
-REPLACE_PLUTO = "run ipsec_setup with state restarted to replace it; its tunnels drop"
+REPAIR = "run ipsec_setup with state started: it repairs this, and no tunnel drops"
+REPLACE = "run ipsec_setup with state started: it replaces this Pluto, and its tunnels drop"
 CLEAN_UP = "run ipsec_setup with state stopped to remove it, or state started to start afresh"
 
 
 def assess(state: State) -> Status:
     """Name the state of the subsystem and everything that is odd about it."""
-    findings = (*_processes(state), *_lock(state), *_control(state), *_answer(state), *_unit(state))
+    findings = (*_alive(state), *_unit(state)) if state.plutos else (*_left(state), *_unit(state))
+    findings = tuple(sorted(findings, key=lambda finding: finding.severity))
     word = next((f.id for f in findings if f.severity == "error"), "running" if state.plutos else "stopped")
     return Status(
         word=word,
@@ -57,86 +67,118 @@ def assess(state: State) -> Status:
     )
 
 
-def _pids(pids: t.Iterable[int | None]) -> str:
-    return ", ".join(str(pid) for pid in pids)
-
-
-def _processes(state: State) -> t.Iterator[Finding]:
+def _alive(state: State) -> t.Iterator[Finding]:
+    """What is odd about the plutos that live."""
     pids = tuple(process.pid for process in state.plutos)
+    who = f"pid {pids[0]}" if len(pids) == 1 else f"pids {', '.join(map(str, pids))}"
+    lock, control = state.lock, state.control
     if len(pids) > 1:
-        yield Finding("several", "error", f"Several Plutos are active (pids {_pids(pids)})", REPLACE_PLUTO)
-    if any(process.upgraded for process in state.plutos):
+        yield Finding("several", "error", f"Several Plutos are active ({who})", REPLACE)
+    if not set(pids) & set(control.pids):
         yield Finding(
-            "upgraded",
-            "warning",
-            f"Pluto (pid {_pids(pids)}) still runs a binary that was replaced on disk",
-            "run ipsec_setup with state restarted in a maintenance window; its tunnels drop",
+            "unreachable", "error", f"Pluto ({who}) does not listen on its control socket {control.path}", REPLACE
         )
-
-
-def _lock(state: State) -> t.Iterator[Finding]:
-    lock, pids = state.lock, tuple(process.pid for process in state.plutos)
-    if not pids:
-        what = {
-            "damaged": "holds no process id",
-            "dead": f"names pid {lock.pid}, which does not exist",
-            "reused": f"names pid {lock.pid}, which is not a Pluto",
-            "pluto": f"names pid {lock.pid}, a Pluto that ended meanwhile",
-        }.get(lock.kind)
-        if what:
-            yield Finding("dead", "error", f"Pluto is dead: its lock file {lock.path} {what}", CLEAN_UP)
-    elif lock.kind == "absent":
-        yield Finding(
-            "orphaned", "error", f"An orphaned Pluto is active (pid {_pids(pids)}): no lock file", REPLACE_PLUTO
-        )
-    elif lock.pid not in pids:
-        named = "no pid" if lock.pid is None else f"pid {lock.pid}"
-        yield Finding(
-            "illicit",
-            "error",
-            f"An illicit Pluto is active (pid {_pids(pids)}): its lock file {lock.path} names {named}",
-            REPLACE_PLUTO,
-        )
-
-
-def _control(state: State) -> t.Iterator[Finding]:
-    path, pids = state.control.path, tuple(process.pid for process in state.plutos)
-    if not pids and state.control.kind == "stale":
-        yield Finding("stale-socket", "error", f"Nobody listens on the control socket {path}", CLEAN_UP)
-    elif pids and not set(pids) & set(state.control.pids):
-        yield Finding(
-            "unreachable",
-            "error",
-            f"Pluto (pid {_pids(pids)}) does not listen on its control socket {path}",
-            REPLACE_PLUTO,
-        )
-
-
-def _answer(state: State) -> t.Iterator[Finding]:
-    if state.control.kind != "listening" or not state.plutos:
-        return
-    pids = _pids(process.pid for process in state.plutos)
-    if state.answer is None:
-        yield Finding("hung", "error", f"Pluto (pid {pids}) does not answer on its control socket", REPLACE_PLUTO)
+    elif state.answer is None:
+        yield Finding("hung", "error", f"Pluto ({who}) does not answer on its control socket", REPLACE)
     elif not state.answer.interfaces:
         yield Finding(
             "deaf",
             "error",
-            f"Pluto (pid {pids}) listens for IKE on no interface",
-            "give the host an address and run `ipsec whack --listen`, or " + REPLACE_PLUTO,
+            f"Pluto ({who}) listens for IKE on no interface",
+            "give the host an address, then " + REPAIR,
+        )
+    if lock.kind in ("absent", "damaged"):
+        what = "no lock file" if lock.kind == "absent" else f"its lock file {lock.path} holds no process id"
+        yield Finding("orphaned", "error", f"An orphaned Pluto is active ({who}): {what}", REPAIR)
+    elif lock.pid not in pids:
+        yield Finding(
+            "illicit",
+            "error",
+            f"An illicit Pluto is active ({who}): its lock file {lock.path} names pid {lock.pid}",
+            REPAIR,
+        )
+    if state.tables is None and state.backend != "none":
+        yield Finding(
+            "backend-missing",
+            "error",
+            f"Pluto ({who}) runs on a kernel that has not loaded {state.backend.upper()}",
+            "run ipsec_setup with state started: it loads that and replaces this Pluto, and its tunnels drop",
+        )
+    if any(process.upgraded for process in state.plutos):
+        yield Finding(
+            "upgraded",
+            "warning",
+            f"Pluto ({who}) still runs a binary that was replaced on disk",
+            "run ipsec_setup with state restarted in a maintenance window; its tunnels drop",
+        )
+
+
+def _left(state: State) -> t.Iterator[Finding]:
+    """What is odd while no pluto lives."""
+    lock, left = state.lock, state.leftovers
+    if lock.kind == "damaged":
+        yield Finding(
+            "damaged-lock", "error", f"Pluto is dead: its lock file {lock.path} holds no process id", CLEAN_UP
+        )
+    elif lock.kind == "reused":
+        yield Finding(
+            "reused-pid",
+            "error",
+            f"Pluto is dead: its lock file {lock.path} names pid {lock.pid}, which belongs to another program",
+            CLEAN_UP,
+        )
+    elif lock.kind != "absent":
+        yield Finding(
+            "dead", "error", f"Pluto is dead: its lock file {lock.path} names pid {lock.pid}, which is gone", CLEAN_UP
+        )
+    if state.control.kind != "absent":
+        yield Finding("stale-socket", "error", f"Nobody listens on the control socket {state.control.path}", CLEAN_UP)
+    if left.policies or left.sas:
+        yield Finding(
+            "stale-kernel-state",
+            "error",
+            f"The kernel still holds {left.policies} policies and {left.sas} SAs of a Pluto that is gone: "
+            "they swallow traffic",
+            CLEAN_UP,
+        )
+    if left.interfaces:
+        names = ", ".join(left.interfaces)
+        yield Finding("leftover-interface", "error", f"A Pluto that is gone has left the interface {names}", CLEAN_UP)
+    if state.old_locks:
+        names = ", ".join(state.old_locks)
+        yield Finding("leftover-lock", "error", f"Nothing runs, but has the lock file {names}", CLEAN_UP)
+    for pid in state.zombies:
+        yield Finding(
+            "zombie",
+            "warning",
+            f"Pluto (pid {pid}) has ended, but its parent has not taken notice",
+            "nothing: it is dead",
+        )
+    for stranger in state.strangers:
+        who = f"{stranger.name} (pid {stranger.pid})" if stranger.pid else "a process that cannot be seen from here"
+        yield Finding(
+            "foreign-ike", "warning", f"UDP port {stranger.port} is held by {who}", "stop it before you start IPsec"
         )
 
 
 def _unit(state: State) -> t.Iterator[Finding]:
+    """What the service manager believes, where it is wrong or in trouble."""
     unit, pids = state.unit, tuple(process.pid for process in state.plutos)
     if unit is None:
         return
-    if pids and (unit.active != "active" or unit.main_pid not in pids):
+    if pids and (unit.active != "active" or (unit.main_pid is not None and unit.main_pid not in pids)):
         yield Finding(
             "manager-disagrees",
             "warning",
-            f"Pluto (pid {_pids(pids)}) does not belong to {unit.name}, which is {unit.active}",
+            f"Pluto does not belong to {unit.name}, which is {unit.active}",
             "run ipsec_setup with state restarted to hand it over; its tunnels drop",
+        )
+    elif not pids and unit.active == "activating" and (unit.sub == "auto-restart" or unit.restarts):
+        yield Finding(
+            "flapping",
+            "error",
+            f"{unit.name} does not come up: {unit.sub}, started again {unit.restarts} times",
+            f"read the log of {unit.name}, mend the cause, then run ipsec_setup with state started, or stopped",
         )
     elif not pids and unit.active in ("active", "reloading"):
         yield Finding(
@@ -145,12 +187,12 @@ def _unit(state: State) -> t.Iterator[Finding]:
             f"{unit.name} is {unit.active}, but no Pluto runs",
             "run ipsec_setup with state started or stopped",
         )
-    elif not pids and unit.active in ("activating", "failed"):
+    elif not pids and unit.active == "failed":
         yield Finding(
             "unit-failed",
             "warning",
-            f"{unit.name} is {unit.active} ({unit.sub}), and no Pluto runs",
-            f"read `journalctl -u {unit.name}`, mend the cause, then run ipsec_setup with state started",
+            f"{unit.name} has failed ({unit.result})",
+            f"read the log of {unit.name}, mend the cause, then run ipsec_setup with state started",
         )
 
 
@@ -168,7 +210,11 @@ def _lsb(word: str, state: State) -> int:
         return 0
     if word == "stopped":
         return 3
-    return 4 if state.plutos else 1
+    if state.plutos:
+        return 4
+    if state.lock.kind != "absent":
+        return 1
+    return 2 if any("subsys" in path for path in state.old_locks) else 4
 
 
 def summary(state: State) -> dict[str, t.Any]:
@@ -195,14 +241,17 @@ def report(state: State) -> dict[str, t.Any]:
         "version": state.program.version if state.program else None,
         "pluto_pid": state.plutos[0].pid if state.plutos else None,
         "pluto_started": int(state.plutos[0].started) if state.plutos else None,
+        "config": state.config,
         "launcher": state.manager,
         "unit": dataclasses.asdict(state.unit) if state.unit else None,
         "enabled": state.unit.enabled if state.unit else None,
         "interfaces": list(answer.interfaces) if answer else [],
-        "connections_loaded": answer.loaded if answer else None,
-        "tunnels_up": len({sa.connection for sa in sas}),
+        "connections_loaded": len(answer.connections) if answer else None,
+        "tunnels_up": len({parent(sa.connection) for sa in sas}),
         "bytes_in": sum(sa.bytes_in for sa in sas),
         "bytes_out": sum(sa.bytes_out for sa in sas),
         "tunnels": [dataclasses.asdict(sa) for sa in sas],
-        "xfrm": dataclasses.asdict(state.xfrm) if state.xfrm else None,
+        "backend": state.backend,
+        "tables": dataclasses.asdict(state.tables) if state.tables else None,
+        "leftovers": dataclasses.asdict(state.leftovers),
     }

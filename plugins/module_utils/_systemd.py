@@ -16,7 +16,7 @@ if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
 
 UNIT = "ipsec.service"
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts")
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result")
 QUERY_TIMEOUT = 30.0
 """Seconds; systemd answers in milliseconds, and in seconds on a host that boots or is out of memory."""
 LOG_LINES = 15
@@ -42,14 +42,41 @@ class SystemdLauncher:
             raise DaemonError(f"systemd does not tell about {UNIT}: {done.reason}")
         return parse_show(done.out)
 
+    def check_start(self) -> None:
+        """See Launcher.check_start."""
+        self.check_enable()
+        unit = self.unit()
+        if unit is not None and unit.masked:
+            raise ConfigError(f"{UNIT} is masked; run `systemctl unmask {UNIT}` first")
+
+    def check_enable(self) -> None:
+        """See Launcher.check_enable."""
+        if self.unit() is None:
+            raise DependencyError(f"systemd has no unit {UNIT}; install the package libreswan")
+
     def start(self, timeout: float) -> None:
         """See Launcher.start."""
-        self._job("start", timeout)
+        unit = self.unit()
+        if unit is not None and unit.active == "failed":
+            # the start that is asked for now does not count among those that systemd had enough of
+            self._order("reset-failed", timeout)
+        done = self._systemctl("start", UNIT, timeout=timeout)
+        if done.status != 0:
+            what = f"did not start in {timeout:g} s" if done.status is None else "failed to start"
+            log = self.log()
+            reason = f"; its last words: {log[-1]}" if log else ""
+            raise DaemonError(
+                f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=list(log), output=done.err.strip()
+            )
 
-    def stop(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> bool:
         """See Launcher.stop."""
-        if self.unit() is not None:
-            self._job("stop", timeout)
+        unit = self.unit()
+        if unit is None or unit.active in ("inactive", "failed"):
+            return True
+        self._order("stop", timeout)
+        unit = self.unit()
+        return unit is None or unit.active in ("inactive", "failed")
 
     def enable(self, enabled: bool) -> None:
         """See Launcher.enable."""
@@ -58,17 +85,13 @@ class SystemdLauncher:
         if done.status != 0:
             raise ConfigError(f"cannot {verb} {UNIT}: {done.reason}")
 
-    def _job(self, verb: str, timeout: float) -> None:
+    def _order(self, verb: str, timeout: float) -> None:
         done = self._systemctl(verb, UNIT, timeout=timeout)
-        if done.status == 0:
-            return
-        # to the caller a job that failed and one that hangs differ only in the first words
-        what = f"did not {verb} in {timeout:g} s" if done.status is None else f"failed to {verb}"
-        log = self._log()
-        reason = f"; its last words: {log[-1]}" if log else ""
-        raise DaemonError(f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=log, output=done.err.strip())
+        if done.status not in (0, None):
+            raise DaemonError(f"systemd refused to {verb} {UNIT}: {done.reason}", log=list(self.log()))
 
-    def _log(self) -> list[str]:
+    def log(self) -> tuple[str, ...]:
+        """See Launcher.log."""
         done = self._commands.run(
             "journalctl",
             "--no-pager",
@@ -78,30 +101,10 @@ class SystemdLauncher:
             f"--unit={UNIT}",
             timeout=QUERY_TIMEOUT,
         )
-        return done.out.splitlines()
+        return tuple(done.out.splitlines())
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)
-
-
-class NoLauncher:
-    """A host without a service manager that is known: pluto can be seen and stopped there, not started."""
-
-    name = "none"
-
-    def unit(self) -> None:
-        """There is none."""
-
-    def start(self, timeout: float) -> None:
-        """DependencyError: nothing to start it with."""
-        raise DependencyError("this host was not booted with systemd, and ipsec_setup starts pluto with nothing else")
-
-    def stop(self, timeout: float) -> None:
-        """Nothing runs in a unit here."""
-
-    def enable(self, enabled: bool) -> None:
-        """DependencyError: nothing to enable."""
-        raise DependencyError("this host was not booted with systemd: there is no unit to enable or disable")
 
 
 def parse_show(text: str) -> Unit | None:
@@ -119,4 +122,5 @@ def parse_show(text: str) -> Unit | None:
         masked=load == "masked",
         main_pid=main_pid or None,
         restarts=int(values.get("NRestarts") or 0),
+        result=values.get("Result", "success"),
     )

@@ -16,7 +16,8 @@ from ._model import ChildSa, Program
 _CODE = re.compile(r"^\d{3} ?")
 _PROGRAM = re.compile(r"\b(Libreswan|Openswan|strongSwan) [vU]?(\d[\w.+-]*)")
 _INTERFACE = re.compile(r"^interface ([^\s/]+)")
-_LOADED = re.compile(r"^Total IPsec connections: loaded (\d+)")
+_CONNECTION = re.compile(r'^"(?P<name>[^"]+)"(?:\[\d+\] \S+)?:')
+_EXPANSION = re.compile(r"/\d+x\d+$")
 _TRAFFIC = re.compile(
     r'^#(?P<serial>\d+): "(?P<connection>[^"]+)".*, add_time=(?P<added>\d+), '
     r"inBytes=(?P<bytes_in>\d+), outBytes=(?P<bytes_out>\d+)"
@@ -39,10 +40,15 @@ def parse_interfaces(status: str) -> tuple[str, ...]:
     return tuple(sorted({match[1] for match in found if match}))
 
 
-def parse_loaded(status: str) -> int:
-    """Number of connections that pluto holds, from `ipsec whack --status`."""
-    found = (_LOADED.match(line) for line in _lines(status))
-    return next((int(match[1]) for match in found if match), 0)
+def parse_connections(status: str) -> tuple[str, ...]:
+    """Names of the connections that pluto holds, from `ipsec whack --status`; instances belong to their parent."""
+    found = (_CONNECTION.match(line) for line in _lines(status))
+    return tuple(sorted({parent(match["name"]) for match in found if match}))
+
+
+def parent(name: str) -> str:
+    """The connection of ipsec.conf that an expansion of its subnets (`name/1x2`) comes from."""
+    return _EXPANSION.sub("", name)
 
 
 def parse_traffic(traffic: str) -> tuple[ChildSa, ...]:

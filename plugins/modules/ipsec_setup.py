@@ -20,11 +20,12 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(started) starts pluto unless it runs, and waits until it answers, listens, and has loaded its connections.
-        A healthy pluto is never touched. One that lives but is not healthy may still carry tunnels,
-        so it is not replaced either. The task then fails and names what is wrong.
-      - V(stopped) ends every pluto of the host and removes what a dead one left behind.
-      - V(restarted) always stops and starts, and so drops every tunnel.
+      - V(started) starts pluto unless it runs. A healthy pluto is never touched. One that lost its lock file,
+        or was started before the host had an address, is repaired, and no tunnel drops.
+        One that hangs, or has lost its control socket, and several at once, are ended and replaced.
+      - V(stopped) ends every pluto of the host, also one that the service manager does not know, and removes what it
+        or a dead one left in files and in the kernel.
+      - V(restarted) checks that a start can work, then always stops and starts, and so drops every tunnel.
       - At least one of O(state) and O(enabled) is needed.
     type: str
     choices: [started, stopped, restarted]
@@ -33,9 +34,59 @@ options:
       - Whether the subsystem starts at boot.
       - When not given, this stays as it is.
     type: bool
+  config:
+    description:
+      - Path of ipsec.conf on the gateway. It is checked before a start, and says which connections have to be loaded.
+      - The service manager starts pluto with the configuration that its own unit or script names, usually the default.
+        So give another path only where that names it too, or with O(launcher=direct).
+    type: path
+    default: /etc/ipsec.conf
+  launcher:
+    description:
+      - What starts and stops pluto.
+      - V(auto) is systemd where it runs the host, else the init script C(ipsec) where there is one,
+        else pluto by itself.
+      - Use V(direct) in a container, or for a pluto that the host's service manager is not to know of.
+        It cannot be combined with O(enabled).
+      - Use V(systemd) or V(script) to have the task fail on a host that has been set up otherwise.
+    type: str
+    choices: [auto, systemd, script, direct]
+    default: auto
+  backend:
+    description:
+      - The kernel's IPsec part that is made ready for pluto, and cleaned up after it.
+      - V(auto) is what the program makes of C(protostack=) in its configuration.
+        That is V(xfrm) for Libreswan 4 and later.
+      - V(klips) is for Openswan and Libreswan 3 on hosts whose kernel has the module ipsec. It was never tested
+        on a real one, for no such kernel could be had.
+      - Use V(none) where the kernel is looked after by others, for example on the host of a container.
+    type: str
+    choices: [auto, xfrm, klips, none]
+    default: auto
+  wait:
+    description:
+      - What a start waits for.
+      - V(loaded) is that pluto answers, listens on a network interface, and holds every connection that its
+        configuration loads. A connection that pluto rejects makes the task fail and name it.
+      - Use V(listening) where a connection is known to be rejected, for example as its certificate comes later.
+      - Use V(established) to go on only when every connection with C(auto=start) has its tunnel. That needs the peers.
+      - V(none) goes on as soon as the service manager has started pluto.
+    type: str
+    choices: [none, listening, loaded, established]
+    default: loaded
+  flush:
+    description:
+      - Which policies and SAs leave the kernel when IPsec is stopped, or when a dead pluto is cleaned up after.
+      - V(own) are those of pluto. It leaves those of other programs and of the administrator in place.
+      - Use V(all) for what C(ipsec setup stop) does by its manual, everything in this network namespace.
+      - Use V(none) to keep traffic blocked by the policies that a dead pluto left, until you have looked at them.
+      - The unit of Libreswan 4 flushes everything by itself at every stop, whatever is said here.
+    type: str
+    choices: [own, all, none]
+    default: own
   start_timeout:
     description:
-      - Seconds that a start may take, until every connection is loaded.
+      - Seconds that a start may take, including what O(wait) asks for.
       - Give more to a gateway with thousands of connections or with names in them that are slow to resolve.
     type: int
     default: 90
@@ -75,6 +126,29 @@ actions:
   type: list
   elements: str
   sample: [load the kernel's XFRM interface, start pluto]
+messages:
+  description: The lines that went to the system log, with the tag ipsec_setup and the priority daemon.error.
+  returned: success
+  type: list
+  elements: str
+  sample: [stop pluto, start pluto]
+repaired:
+  description: What was strange about the gateway before, and is no more. The keys are those of a finding in RV(ipsec).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: orphaned
+      severity: error
+      message: "An orphaned Pluto is active (pid 814): no lock file"
+      cure: "run ipsec_setup with state started: it repairs this, and no tunnel drops"
+exit_status:
+  description:
+    - What C(ipsec setup) exits with for this command by its manual.
+    - V(1) for a stop of what does not run, else V(0).
+  returned: success
+  type: int
+  sample: 0
 ipsec:
   description:
     - The gateway as it was seen at the end, in check mode as it would be.
@@ -108,6 +182,8 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
         running=None if state is None else state != "stopped",
         restart=state == "restarted",
         enabled=params["enabled"],
+        wait=params["wait"],
+        flush=params["flush"],
         start_timeout=params["start_timeout"],
         stop_timeout=params["stop_timeout"],
     )
@@ -119,6 +195,11 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},
             "enabled": {"type": "bool"},
+            "config": {"type": "path", "default": "/etc/ipsec.conf"},
+            "launcher": {"type": "str", "choices": ["auto", "systemd", "script", "direct"], "default": "auto"},
+            "backend": {"type": "str", "choices": ["auto", "xfrm", "klips", "none"], "default": "auto"},
+            "wait": {"type": "str", "choices": ["none", "listening", "loaded", "established"], "default": "loaded"},
+            "flush": {"type": "str", "choices": ["own", "all", "none"], "default": "own"},
             "start_timeout": {"type": "int", "default": 90},
             "stop_timeout": {"type": "int", "default": 90},
         },

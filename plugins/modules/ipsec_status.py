@@ -60,10 +60,13 @@ ipsec:
     state:
       description:
         - V(running) or V(stopped), or what is strange.
-        - V(orphaned) is a Pluto without lock file, V(illicit) one that the lock file does not name,
-          V(several) more than one, V(unreachable) one without control socket, V(hung) one that does not answer,
-          V(deaf) one that listens on no interface.
-        - V(dead) is a lock file, V(stale-socket) a control socket without a Pluto.
+        - With a Pluto, V(orphaned) has no lock file, V(illicit) is not the one that the lock file names,
+          V(several) are more than one, V(unreachable) has no control socket, V(hung) does not answer,
+          V(deaf) listens on no interface, V(backend-missing) has no XFRM in the kernel.
+        - Without a Pluto, V(dead), V(reused-pid) and V(damaged-lock) are a lock file that names nobody,
+          another program, or nothing, V(stale-socket) is a control socket, V(stale-kernel-state) are policies or SAs,
+          V(leftover-interface) is an ipsecN device, V(leftover-lock) a lock file of Openswan or of an init script.
+        - V(flapping) is a unit that its manager starts again and again.
       type: str
       returned: success
       sample: running
@@ -120,8 +123,13 @@ ipsec:
       type: int
       returned: success
       sample: 1796000000
+    config:
+      description: Path of ipsec.conf.
+      type: str
+      returned: success
+      sample: /etc/ipsec.conf
     launcher:
-      description: The service manager that runs pluto, V(systemd) or V(none).
+      description: What starts pluto on this host, V(systemd), V(script) or V(direct).
       type: str
       returned: success
       sample: systemd
@@ -167,13 +175,25 @@ ipsec:
       elements: dict
       returned: success
       sample: [{connection: office, serial: 2, added: 1796000001, bytes_in: 168, bytes_out: 168}]
-    xfrm:
+    backend:
+      description: The kernel's IPsec part, V(xfrm), V(klips) or V(none).
+      type: str
+      returned: success
+      sample: xfrm
+    tables:
       description:
         - Sizes of the kernel's SA and policy tables, whoever filled them.
-        - Null when the kernel has no XFRM interface loaded.
+        - Null when the backend is not loaded.
       type: dict
       returned: success
       sample: {sas: 2, policies_in: 1, policies_out: 1, policies_fwd: 1, policies_socket: 8}
+    leftovers:
+      description:
+        - What is in the kernel while no Pluto runs. Policies, SAs and devices of a Pluto that is gone, and how many
+          policies and SAs are somebody else's.
+      type: dict
+      returned: success
+      sample: {policies: 3, sas: 2, interfaces: [], foreign_policies: 0, foreign_sas: 0}
 """
 
 import typing as t

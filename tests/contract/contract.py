@@ -8,7 +8,10 @@ On a gateway this file runs by itself (`python3 contract.py CHECK`), with nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +20,12 @@ from pathlib import Path
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
-from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import LocalKernel
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
 
 
 class World(t.Protocol):
@@ -33,6 +37,18 @@ class World(t.Protocol):
 
     def pluto_by_hand(self) -> None:
         """Somebody starts a pluto behind the manager's back."""
+
+    def pluto_hangs(self) -> None:
+        """The pluto that runs answers no more."""
+
+    def no_lock_file(self) -> None:
+        """Somebody removes the lock file."""
+
+    def old_lock_file(self) -> None:
+        """Openswan's setup script was interrupted."""
+
+    def stranger_on_port_500(self) -> t.ContextManager[None]:
+        """Another IKE daemon is at work."""
 
     def dead_lock_file(self) -> None:
         """A pluto that is gone has left its lock file."""
@@ -74,11 +90,14 @@ def check_start_and_stop(world: World) -> None:
     answer = host.pluto.ask()
     assert answer is not None
     assert "lo" in answer.interfaces
+    assert set(host.pluto.declared()["add"]) == set(answer.connections)
+    assert set(host.pluto.declared()["start"]) <= set(answer.connections)
+    host.pluto.listen()
     host.launcher.start(90)
     assert [process.identity for process in host.pluto.processes()] == [pluto.identity], "a second start does nothing"
-    host.launcher.stop(90)
+    assert host.launcher.stop(90) is True
     check_stopped(world)
-    host.launcher.stop(90)
+    assert host.launcher.stop(90) is True
     check_stopped(world)
 
 
@@ -93,8 +112,72 @@ def check_by_hand(world: World) -> None:
     assert unit.active == "inactive"
     host.launcher.stop(90)
     assert [process.identity for process in host.pluto.processes()] == [pluto.identity]
-    host.pluto.shutdown(90)
+    host.pluto.end(90)
     check_stopped(world)
+
+
+def check_ends(world: World) -> None:
+    """Every pluto is ended: one that does not answer, and one that the manager would start again."""
+    host = world.host
+    world.pluto_by_hand()
+    _until(lambda: host.pluto.control().kind == "listening" and host.pluto.ask() is not None)
+    world.pluto_hangs()
+    assert host.pluto.ask() is None
+    host.pluto.end(30)
+    assert host.pluto.processes() == ()
+    host.pluto.remove_leftovers()
+    host.kernel.clean("own")
+    check_stopped(world)
+    assert host.kernel.leftovers().own is False
+
+
+def check_lock_file(world: World) -> None:
+    """A lock file that a living pluto has lost is written as pluto would."""
+    host = world.host
+    world.pluto_by_hand()
+    _until(lambda: host.pluto.control().kind == "listening" and host.pluto.ask() is not None)
+    world.no_lock_file()
+    assert host.pluto.lock().kind == "absent"
+    (pluto,) = host.pluto.processes()
+    host.pluto.write_lock(pluto)
+    assert (host.pluto.lock().kind, host.pluto.lock().pid) == ("pluto", pluto.pid)
+    host.pluto.end(90)
+    check_stopped(world)
+
+
+def check_old_locks(world: World) -> None:
+    """Openswan's lock files are seen, and removed."""
+    pluto = world.host.pluto
+    assert pluto.old_locks() == ()
+    world.old_lock_file()
+    assert len(pluto.old_locks()) == 1
+    pluto.remove_leftovers()
+    assert pluto.old_locks() == ()
+
+
+def check_strangers(world: World) -> None:
+    """Whoever holds an IKE port is named; pluto is no stranger."""
+    pluto = world.host.pluto
+    assert pluto.strangers() == ()
+    with world.stranger_on_port_500():
+        (stranger,) = pluto.strangers()
+        assert stranger.port == 500
+        assert stranger.pid is not None
+    assert pluto.strangers() == ()
+
+
+def check_guard(world: World) -> None:
+    """One run at a time; a second one is refused when its time is over, and may go on when the first is done."""
+    refused = False
+    with world.host.guard.exclusive(5):
+        try:
+            with world.host.guard.exclusive(0.5):
+                pass
+        except DaemonError:
+            refused = True
+    assert refused
+    with world.host.guard.exclusive(5):
+        pass
 
 
 def check_leftovers(world: World) -> None:
@@ -138,15 +221,20 @@ def check_config(world: World) -> None:
 def check_kernel(world: World) -> None:
     """Once loaded, XFRM is there, and loading it again does no harm."""
     kernel = world.host.kernel
-    kernel.load_xfrm()
-    kernel.load_xfrm()
-    assert kernel.xfrm() is not None
+    kernel.load()
+    kernel.load()
+    assert kernel.tables() is not None
 
 
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
     check_start_and_stop,
     check_by_hand,
+    check_ends,
+    check_lock_file,
+    check_old_locks,
+    check_strangers,
+    check_guard,
     check_leftovers,
     check_enable,
     check_config,
@@ -172,13 +260,40 @@ class Gateway:
 
     def __init__(self) -> None:
         commands = LocalCommands(run_command)
-        self.host = Host(SystemdLauncher(commands), LocalPluto(commands), LocalKernel(commands), SystemClock())
+        self.host = Host(
+            SystemdLauncher(commands),
+            LocalPluto(commands),
+            XfrmKernel(commands),
+            SystemLog(),
+            LockFile(),
+            SystemClock(),
+        )
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()
 
     def pluto_by_hand(self) -> None:
         """It forks into the background by itself."""
         subprocess.run(["ipsec", "pluto", "--config", str(self._config)], check=True, timeout=60)
+
+    def pluto_hangs(self) -> None:
+        """SIGSTOP."""
+        (pluto,) = self.host.pluto.processes()
+        os.kill(t.cast("int", pluto.pid), signal.SIGSTOP)
+
+    def no_lock_file(self) -> None:
+        """What tmpfiles clean-ups do."""
+        Path("/run/pluto/pluto.pid").unlink()
+
+    def old_lock_file(self) -> None:
+        """As _realsetup writes it: the pid of a script that has ended."""
+        Path("/run/pluto/ipsec_setup.pid").write_text("4242\n")
+
+    @contextlib.contextmanager
+    def stranger_on_port_500(self) -> t.Iterator[None]:
+        """A socket of our own."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 500))
+            yield
 
     def dead_lock_file(self) -> None:
         """The pid of a child that has ended: nobody has it now."""

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Stranger
 from contract.contract import CHECKS, World
 from fake_host import FakeHost
 
@@ -22,6 +24,21 @@ class FakeWorld:
 
     def pluto_by_hand(self) -> None:
         self.fake.run_pluto(by_unit=False)
+
+    def pluto_hangs(self) -> None:
+        self.fake.hung = True
+
+    def no_lock_file(self) -> None:
+        self.fake.lock_present, self.fake.lock_pid = False, None
+
+    def old_lock_file(self) -> None:
+        self.fake.old_lock = True
+
+    @contextlib.contextmanager
+    def stranger_on_port_500(self) -> t.Iterator[None]:
+        self.fake.stranger = Stranger(500, 77, "charon")
+        yield
+        self.fake.stranger = None
 
     def dead_lock_file(self) -> None:
         self.fake.lock_present, self.fake.lock_pid = True, 4242

@@ -8,22 +8,58 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
+
+import pytest
 
 MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 LOOK = f"""
 import dataclasses, json, subprocess, sys
-from {MODULE_UTILS}._xfrm import LocalKernel
+from {MODULE_UTILS}._xfrm import XfrmKernel
 for argv in json.loads(sys.argv[1]):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-print(json.dumps(dataclasses.asdict(LocalKernel(None).xfrm())))
+print(json.dumps(dataclasses.asdict(XfrmKernel(None).tables())))
+"""
+CLEAN = f"""
+import dataclasses, json, os, socket, subprocess, sys
+from {MODULE_UTILS}._errors import IPsecError
+from {MODULE_UTILS}._xfrm import XfrmKernel, remove_device
+commands, steps = json.loads(sys.argv[1]), sys.argv[2:]
+for argv in commands:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+kernel = XfrmKernel(None)
+
+def look():
+    listed = []
+    for argv in (["ip", "xfrm", "policy", "list", "nosock"], ["ip", "xfrm", "state", "list", "nokeys"]):
+        text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        listed += [line.strip() for line in text.splitlines() if line.startswith("src ")]
+    devices = [name for _index, name in socket.if_nameindex() if name != "lo"]
+    return {{"leftovers": dataclasses.asdict(kernel.leftovers()), "listed": listed, "devices": devices}}
+
+looks = [look()]
+for step in steps:
+    if step.startswith("device "):
+        remove_device(step.split()[1])
+    else:
+        kernel.clean(step)
+    looks.append(look())
+os.setuid(65534)
+refusals = []
+for request in (kernel.leftovers, lambda: kernel.clean("own"), lambda: kernel.clean("all")):
+    try:
+        request()
+    except IPsecError as exc:
+        refusals.append({{"msg": str(exc), **exc.details}})
+print(json.dumps([looks, refusals]))
 """
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def sizes(*commands: str) -> dict[str, int]:
-    """What the port sees in a fresh network namespace after these commands."""
-    argv = [sys.executable, "-c", LOOK, json.dumps([command.split() for command in commands])]
+def inside(script: str, commands: t.Iterable[str], *arguments: str) -> t.Any:
+    """What a script prints, as JSON, in a fresh network namespace; it runs these commands first."""
+    argv = [sys.executable, "-c", script, json.dumps([command.split() for command in commands]), *arguments]
     done = subprocess.run(
         ["unshare", "--net", *argv],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT / ".ansible/collections")},
@@ -33,7 +69,12 @@ def sizes(*commands: str) -> dict[str, int]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, int] = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def sizes(*commands: str) -> dict[str, int]:
+    """What the port sees in a fresh network namespace after these commands."""
+    answer: dict[str, int] = inside(LOOK, commands)
     return answer
 
 
@@ -54,3 +95,132 @@ def test_policies_and_sas_are_counted_by_kind() -> None:
         # larval, for the machine's own kernel may lack ESP; the gateways of the lab have real ones
         "ip xfrm state allocspi src 127.0.0.1 dst 127.0.0.2 proto esp mode tunnel",
     ) == {"sas": 1, "policies_in": 1, "policies_out": 2, "policies_fwd": 1, "policies_socket": 0}
+
+
+ADD = "ip xfrm policy add"
+SA = "ip xfrm state allocspi mode tunnel min 0x1000 max 0x1fff proto"
+OWN = (
+    f"{ADD} src 10.1.0.0/24 dst 10.2.0.0/24 dir out {TEMPLATE} reqid 16389",
+    f"{ADD} src 10.1.0.0/24 dst 10.2.0.0/24 dir out mark 12 mask 0xffffff {TEMPLATE} reqid 16393",
+    f"{ADD} src 10.2.0.0/24 dst 10.1.0.0/24 dir fwd if_id 7 {TEMPLATE} reqid 16397",
+    f"{ADD} src 2001:db8:1::/64 dst 2001:db8:2::/64 dir in tmpl src 2001:db8::1 dst 2001:db8::2 proto ah mode tunnel "
+    "reqid 16388",
+    # as pluto makes them without a reqid: trap, passthrough, drop, the holes for neighbour discovery
+    f"{ADD} src 10.77.0.0/16 dst 10.88.0.0/24 dir out priority 1761489 tmpl proto esp mode transport",
+    f"{ADD} src 10.99.0.0/16 dst 10.77.0.0/16 dir fwd priority 1761505",
+    f"{ADD} src 10.99.0.0/24 dst 10.77.0.0/16 dir in priority 1761489",
+    f"{ADD} src 10.77.0.0/16 dst 10.97.0.0/16 dir out action block priority 77 tmpl proto esp mode transport",
+    *(
+        f"{ADD} src ::/0 dst ::/0 proto ipv6-icmp type {icmp} dir {direction} priority 1"
+        for icmp in (135, 136)
+        for direction in ("in", "fwd", "out")
+    ),
+    f"{SA} esp src 127.0.0.1 dst 127.0.0.2 reqid 16389",
+    f"{SA} esp src 127.0.0.1 dst 127.0.0.3 reqid 16393 mark 12 mask 0xffffff",
+    f"{SA} ah src 2001:db8::1 dst 2001:db8::2 reqid 16388",
+)
+FOREIGN = (
+    f"{ADD} src 10.1.0.0/24 dst 10.3.0.0/24 dir out {TEMPLATE} reqid 16383",
+    f"{ADD} src 10.1.0.0/24 dst 10.3.0.0/24 dir in {TEMPLATE}",
+    # the selector of an own one, and another mark
+    f"{ADD} src 10.1.0.0/24 dst 10.2.0.0/24 dir out mark 13 mask 0xffffff {TEMPLATE} reqid 1",
+    f"{ADD} src 10.1.0.0/24 dst 10.4.0.0/24 dir out",
+    f"{ADD} src 10.1.0.0/24 dst 10.5.0.0/24 dir out action block priority 2000",
+    f"{ADD} src 10.99.0.0/24 dst 10.77.0.0/16 dir fwd priority 1761505",
+    f"{ADD} src ::/0 dst ::/0 proto ipv6-icmp type 133 dir in priority 1",
+    f"{ADD} src ::/0 dst ::/0 proto ipv6-icmp type 135 dir in mark 3 mask 0xff priority 1",
+    f"{SA} esp src 127.0.0.1 dst 127.0.0.4 reqid 16383",
+    f"{SA} esp src 2001:db8::1 dst 2001:db8::3",
+    f"{SA} esp src 127.0.0.1 dst 127.0.0.3 reqid 5 mark 13 mask 0xffffff",
+)
+NOTHING: dict[str, t.Any] = {"policies": 0, "sas": 0, "interfaces": [], "foreign_policies": 0, "foreign_sas": 0}
+BOTH: dict[str, t.Any] = {"policies": 14, "sas": 3, "interfaces": [], "foreign_policies": 8, "foreign_sas": 3}
+THEIRS = {**BOTH, "policies": 0, "sas": 0}
+
+
+def test_nothing_is_left_and_nothing_is_cleaned() -> None:
+    looks, refusals = inside(CLEAN, (), "own", "all", "none")
+    assert looks == [{"leftovers": NOTHING, "listed": [], "devices": []}] * 4
+    assert {refusal["errno"] for refusal in refusals} == {1}
+
+
+def test_own_goes_and_foreign_stays_and_twice_is_once() -> None:
+    looks, refusals = inside(CLEAN, OWN + FOREIGN, "none", "own", "own")
+    before, untouched, after, again = looks
+    assert before["leftovers"] == BOTH
+    assert len(before["listed"]) == len(OWN + FOREIGN)
+    assert untouched == before
+    (alone,), _refusals = inside(CLEAN, FOREIGN)
+    assert after == again == alone == {"leftovers": THEIRS, "listed": alone["listed"], "devices": []}
+    assert len(alone["listed"]) == len(FOREIGN)
+    # a user who is not root
+    assert [refusal["errno"] for refusal in refusals] == [1, 1, 1]
+    names = ["XFRM_MSG_GETPOLICY", "XFRM_MSG_GETPOLICY", "XFRM_MSG_FLUSHPOLICY"]
+    assert [refusal["request"] for refusal in refusals] == names
+    assert "failed: Operation not permitted; this needs root" in refusals[0]["msg"]
+
+
+def test_all_goes() -> None:
+    sub = f"{ADD} src 10.1.0.0/24 dst 10.2.0.0/24 dir out ptype sub"
+    (before, after), _refusals = inside(CLEAN, (*OWN, *FOREIGN, sub), "all")
+    assert before["leftovers"] == {**BOTH, "foreign_policies": BOTH["foreign_policies"] + 1}
+    assert after == {"leftovers": NOTHING, "listed": [], "devices": []}
+
+
+def test_own_sub_policies_go() -> None:
+    sub = f"{ADD} src 10.1.0.0/24 dst 10.2.0.0/24 dir out ptype sub {TEMPLATE} reqid 16389"
+    (before, after), _refusals = inside(CLEAN, (OWN[0], sub), "own")
+    assert before["leftovers"] == {**NOTHING, "policies": 2}
+    assert after["leftovers"] == NOTHING
+
+
+def test_policies_of_sockets_are_neither_counted_nor_touched() -> None:
+    """A socket's bypass, as pluto has one on each of its own."""
+    script = f"""
+import dataclasses, json, socket, struct
+from {MODULE_UTILS}._xfrm import XfrmKernel
+kernel = XfrmKernel(None)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    # IP_XFRM_POLICY with a struct xfrm_userpolicy_info: family 2, out
+    sock.setsockopt(0, 17, bytes(40) + struct.pack("=H", 2) + bytes(118) + struct.pack("=B7x", 1))
+    looks = [kernel.tables(), kernel.leftovers()]
+    for flush in ("own", "all"):
+        kernel.clean(flush)
+        looks.append(kernel.tables())
+print(json.dumps([dataclasses.asdict(look) for look in looks]))
+"""
+    first, leftovers, own, every = inside(script, ())
+    assert first["policies_socket"] == 1
+    assert leftovers == NOTHING
+    assert own == every == first
+
+
+@pytest.mark.parametrize("flush", ["own", "all"])
+def test_a_device_that_pluto_did_not_make_stays(flush: str) -> None:
+    """Its name alone says nothing; removal itself is shown on it, for no kernel at hand has xfrm devices."""
+    looks, _refusals = inside(CLEAN, ["ip link add ipsec1 type bridge"], flush, "device ipsec1", "device ipsec1")
+    assert [look["devices"] for look in looks] == [["ipsec1"], ["ipsec1"], [], []]
+    assert [look["leftovers"] for look in looks] == [NOTHING] * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "device", "error", "words"),
+    [
+        ("", "lo", "KernelError", "RTM_DELLINK failed for lo: Operation not supported"),
+        ("sys.modules['pyroute2'] = None", "ipsec1", "DependencyError", "install the package python3-pyroute2"),
+    ],
+)
+def test_a_device_that_cannot_be_removed_is_named(before: str, device: str, error: str, words: str) -> None:
+    script = f"""
+import json, sys
+from {MODULE_UTILS}._errors import IPsecError
+from {MODULE_UTILS}._xfrm import remove_device
+{before}
+try:
+    remove_device("{device}")
+except IPsecError as exc:
+    print(json.dumps([type(exc).__name__, str(exc)]))
+"""
+    name, msg = inside(script, ())
+    assert name == error
+    assert words in msg

@@ -103,7 +103,7 @@ def test_one_life(suites: Lab) -> None:
         assert facts["connections_loaded"] == 1
         assert {"lo", "eth0", "eth1", "eth2"} <= set(facts["interfaces"])
         # the sockets' own policies are pluto's: the kernel knows it
-        assert facts["xfrm"]["policies_socket"] > 0
+        assert facts["tables"]["policies_socket"] > 0
 
     for result in setup(suites, "state=started enabled=true").values():
         assert (result["changed"], result["actions"]) == (False, [])
@@ -118,7 +118,7 @@ def test_one_life(suites: Lab) -> None:
         assert result["actions"] == ["stop pluto"]
         facts = result["ipsec"]
         assert (facts["lines"], facts["exit_status"], facts["lsb_status"]) == (["IPsec stopped"], 0, 3)
-        assert facts["xfrm"] == dict.fromkeys(facts["xfrm"], 0), "the kernel's tables are empty"
+        assert facts["tables"] == dict.fromkeys(facts["tables"], 0), "the kernel's tables are empty"
     for truth in truths(suites).values():
         assert truth == ([], "inactive", "enabled", False, False)
     for result in setup(suites, "state=stopped").values():

@@ -7,6 +7,35 @@ import itertools
 import typing as t
 
 import pytest
+from accidents import (
+    HEALTHY,
+    STRANGE,
+    Accident,
+    by_hand,
+    damaged_lock,
+    dead,
+    deaf,
+    deaf_orphan,
+    enabled,
+    flapping,
+    foreign_kernel_state,
+    hung,
+    hung_by_hand,
+    illicit,
+    no_xfrm,
+    not_installed,
+    old_lock,
+    orphaned,
+    running,
+    several,
+    stale_kernel_state,
+    stopped,
+    stranger,
+    unit_failed,
+    unit_without_pluto,
+    unreachable,
+    upgraded,
+)
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
@@ -17,7 +46,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     KernelError,
     VerifyError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
 from fake_host import FakeHost
@@ -26,61 +55,57 @@ START = Desired(running=True)
 STOP = Desired(running=False)
 RESTART = Desired(running=True, restart=True)
 
-
-def stopped(fake: FakeHost) -> None:
-    pass
-
-
-def running(fake: FakeHost) -> None:
-    fake.run_pluto()
-
-
-def dead(fake: FakeHost) -> None:
-    fake.run_pluto()
-    fake.kill_pluto()
-
-
-def by_hand(fake: FakeHost) -> None:
-    fake.run_pluto(by_unit=False)
-
-
-def no_xfrm(fake: FakeHost) -> None:
-    fake.xfrm_loaded = False
-
-
-def enabled(fake: FakeHost) -> None:
-    fake.enabled = True
-
-
-def unit_without_pluto(fake: FakeHost) -> None:
-    fake.unit_active = "active"
-
-
-ORIGINS = (stopped, running, dead, by_hand, no_xfrm, enabled)
+FLUSHES: tuple[Flush, ...] = ("own", "all", "none")
 TARGETS = tuple(
-    Desired(running=running_, restart=bool(restart), enabled=enabled_)
-    for (running_, restart), enabled_ in itertools.product(
-        [(None, False), (True, False), (False, False), (True, True)], [None, True, False]
+    Desired(running=running_, restart=restart, enabled=enabled_, flush=flush)
+    for (running_, restart), enabled_, flush in itertools.product(
+        [(None, False), (True, False), (False, False), (True, True)], [None, True, False], FLUSHES
     )
 )
+ORIGINS = tuple(accident for accident in (*HEALTHY, *STRANGE) if accident is not stranger)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_the_dry_run_is_the_truth_and_the_second_run_is_empty(
-    origin: t.Callable[[FakeHost], None], target: Desired
+def test_from_any_state_the_dry_run_is_the_truth_and_the_second_run_is_empty(origin: Accident) -> None:
+    for target in TARGETS:
+        if target.flush == "none" and origin in (hung, hung_by_hand):
+            continue  # what a pluto that has to be killed leaves in the kernel cannot be predicted
+        fake = FakeHost()
+        origin(fake)
+        dry = converge(target, fake.host(), check_mode=True)
+        assert fake.calls == [], f"check mode changes nothing: {target}"
+        wet = converge(target, fake.host(), check_mode=False)
+        assert dry.actions == wet.actions, target
+        assert summary(dry.after) == summary(wet.after), target
+        assert dry.to_result()["diff"] == wet.to_result()["diff"]
+        assert steps(target.settled(), wet.after) == ()
+        again = converge(target.settled(), fake.host(), check_mode=False)
+        assert again.to_result()["changed"] is False, target
+        if target.running is not None:
+            assert bool(fake.plutos) is target.running, target
+            assert len(fake.plutos) <= 1
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize("desired", [START, STOP, RESTART, Desired(running=True, enabled=True)])
+def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
+    origin: Accident, desired: Desired
 ) -> None:
-    fake = FakeHost()
-    origin(fake)
-    dry = converge(target, fake.host(), check_mode=True)
-    assert fake.calls == [], "check mode changes nothing"
-    wet = converge(target, fake.host(), check_mode=False)
-    assert dry.actions == wet.actions
-    assert summary(dry.after) == summary(wet.after)
-    assert steps(target.settled(), wet.after) == ()
-    assert dry.to_result()["diff"] == wet.to_result()["diff"]
-    again = converge(target.settled(), fake.host(), check_mode=False)
-    assert again.to_result()["changed"] is False
+    rehearsal = FakeHost()
+    origin(rehearsal)
+    whole = converge(desired, rehearsal.host(), check_mode=False)
+    for call in rehearsal.calls:
+        fake = FakeHost()
+        origin(fake)
+        fake.fail = call
+        with pytest.raises(IPsecError) as caught:
+            converge(desired, fake.host(), check_mode=False)
+        assert whole.actions[: len(caught.value.done)] == caught.value.done
+        assert len(caught.value.done) < len(whole.actions)
+        fake.fail = None
+        converge(desired, fake.host(), check_mode=False)
+        assert bool(fake.plutos) is desired.running
+        assert assess(observe(fake.host())).errors == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -90,22 +115,93 @@ def test_the_dry_run_is_the_truth_and_the_second_run_is_empty(
         (stopped, STOP, []),
         (stopped, RESTART, ["start"]),
         (running, START, []),
-        (running, STOP, ["stop"]),
-        (running, RESTART, ["stop", "start"]),
-        (dead, START, ["remove_leftovers", "start"]),
-        (dead, STOP, ["remove_leftovers"]),
-        (by_hand, STOP, ["stop", "shutdown"]),
-        (no_xfrm, START, ["load_xfrm", "start"]),
-        (unit_without_pluto, STOP, ["stop"]),
+        (running, STOP, ["stop", "remove_leftovers", "clean"]),
+        (running, RESTART, ["stop", "remove_leftovers", "clean", "start"]),
+        (dead, START, ["remove_leftovers", "clean", "start"]),
+        (dead, STOP, ["remove_leftovers", "clean"]),
+        (damaged_lock, STOP, ["remove_leftovers", "clean"]),
+        (old_lock, STOP, ["remove_leftovers", "clean"]),
+        (orphaned, START, ["write_lock"]),
+        (illicit, START, ["write_lock"]),
+        (deaf, START, ["listen"]),
+        (deaf_orphan, START, ["write_lock", "listen"]),
+        (upgraded, START, []),
+        (by_hand, START, []),
+        (by_hand, STOP, ["stop", "end", "remove_leftovers", "clean"]),
+        (by_hand, RESTART, ["stop", "end", "remove_leftovers", "clean", "start"]),
+        (unreachable, START, ["stop", "remove_leftovers", "clean", "start"]),
+        (several, START, ["stop", "end", "remove_leftovers", "clean", "start"]),
+        (hung, START, ["stop", "end", "stop", "remove_leftovers", "clean", "start"]),
+        (no_xfrm, START, ["load", "start"]),
+        (unit_without_pluto, START, ["stop", "remove_leftovers", "clean", "start"]),
+        (unit_without_pluto, STOP, ["stop", "remove_leftovers", "clean"]),
+        (unit_failed, START, ["start"]),
+        (unit_failed, STOP, []),
+        (flapping, START, ["start"]),
+        (flapping, STOP, ["stop", "remove_leftovers", "clean"]),
+        (foreign_kernel_state, STOP, []),
+        (foreign_kernel_state, Desired(running=False, flush="all"), ["remove_leftovers", "clean"]),
+        (stale_kernel_state, Desired(running=False, flush="none"), []),
         (stopped, Desired(enabled=True), ["enable"]),
         (enabled, Desired(enabled=True), []),
     ],
 )
-def test_only_what_is_missing_is_done(origin: t.Callable[[FakeHost], None], desired: Desired, calls: list[str]) -> None:
+def test_only_what_is_missing_is_done(origin: Accident, desired: Desired, calls: list[str]) -> None:
     fake = FakeHost()
     origin(fake)
     converge(desired, fake.host(), check_mode=False)
     assert fake.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("backend", "loaded", "calls"),
+    [
+        ("xfrm", True, ["start"]),
+        ("xfrm", False, ["load", "start"]),
+        ("klips", True, ["load", "start"]),
+        ("klips", False, ["load", "start"]),
+        ("none", False, ["start"]),
+    ],
+)
+def test_each_backend_is_made_ready_in_its_own_way(backend: Backend, loaded: bool, calls: list[str]) -> None:
+    fake = FakeHost()
+    fake.backend = backend
+    fake.xfrm_loaded = loaded
+    outcome = converge(START, fake.host(), check_mode=False)
+    assert fake.calls == calls
+    assert assess(outcome.after).findings == ()
+    assert converge(START, fake.host(), check_mode=False).actions == ()
+
+
+def test_what_is_not_plutos_survives() -> None:
+    for desired in (STOP, START, RESTART):
+        fake = FakeHost()
+        stale_kernel_state(fake)
+        converge(desired, fake.host(), check_mode=False)
+        assert fake.leftovers == Leftovers(foreign_policies=5, foreign_sas=4)
+
+
+def test_repairs_keep_the_process_and_are_told() -> None:
+    for origin in (orphaned, illicit, deaf):
+        fake = FakeHost()
+        origin(fake)
+        before = fake.plutos[0].identity
+        result = converge(START, fake.host(), check_mode=False).to_result()
+        assert [pluto.identity for pluto in fake.plutos] == [before]
+        assert [finding["id"] for finding in result["repaired"]] == [origin.__name__]
+
+
+def test_a_stop_of_what_does_not_run_complains_and_cleans() -> None:
+    fake = FakeHost()
+    clean = converge(STOP, fake.host(), check_mode=False).to_result()
+    assert (clean["changed"], clean["exit_status"], clean["warnings"]) == (False, 1, [])
+    dead(fake)
+    dirty = converge(STOP, fake.host(), check_mode=False).to_result()
+    assert (dirty["changed"], dirty["exit_status"]) == (True, 1)
+    assert dirty["warnings"] == ["stop ordered, but IPsec does not run; cleaning up anyway"]
+    assert dirty["messages"] == [*dirty["warnings"], "clean up after a dead pluto"]
+    running(fake)
+    assert converge(STOP, fake.host(), check_mode=False).to_result()["exit_status"] == 0
 
 
 def test_restart_leaves_another_process() -> None:
@@ -140,9 +236,9 @@ def test_a_stop_that_stops_nothing_is_not_believed() -> None:
         ({"config_error": "/etc/ipsec.conf is not valid"}, ConfigError, "not valid"),
     ],
 )
-@pytest.mark.parametrize("origin", [stopped, running])
+@pytest.mark.parametrize("origin", [stopped, running, hung])
 def test_a_start_that_cannot_work_is_refused_before_anything_changes(
-    origin: t.Callable[[FakeHost], None],
+    origin: Accident,
     fault: dict[str, t.Any],
     error: type[IPsecError],
     says: str,
@@ -158,40 +254,20 @@ def test_a_start_that_cannot_work_is_refused_before_anything_changes(
     assert caught.value.done == ()
 
 
-def test_a_living_but_strange_pluto_is_not_replaced_by_started() -> None:
+def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> None:
     fake = FakeHost()
-    fake.run_pluto()
-    fake.lock_present, fake.lock_pid = False, None
-    with pytest.raises(DaemonError, match=r"orphaned.*state restarted"):
+    stranger(fake)
+    with pytest.raises(ConfigError, match=r"UDP port 500.*charon \(pid 77\)"):
         converge(START, fake.host(), check_mode=False)
     assert fake.calls == []
-    assert len(fake.plutos) == 1
+    assert converge(STOP, fake.host(), check_mode=False).actions == ()
 
 
-@pytest.mark.parametrize(
-    ("origin", "desired", "fail", "done"),
-    [
-        (dead, START, "remove_leftovers", []),
-        (dead, START, "start", ["remove the files a dead pluto left"]),
-        (running, RESTART, "stop", []),
-        (running, RESTART, "start", ["stop pluto"]),
-        (no_xfrm, START, "load_xfrm", []),
-        (no_xfrm, START, "start", ["load the kernel's XFRM interface"]),
-        (stopped, Desired(running=True, enabled=True), "enable", ["start pluto"]),
-    ],
-)
-def test_a_failure_tells_what_was_done_and_the_next_run_converges(
-    origin: t.Callable[[FakeHost], None], desired: Desired, fail: str, done: list[str]
-) -> None:
+def test_nothing_to_enable_where_nothing_is_installed() -> None:
     fake = FakeHost()
-    origin(fake)
-    fake.fail = fail
-    with pytest.raises(IPsecError) as caught:
-        converge(desired, fake.host(), check_mode=False)
-    assert list(caught.value.done) == done
-    fake.fail = None
-    converge(desired, fake.host(), check_mode=False)
-    assert assess(observe(fake.host())).word == "running"
+    not_installed(fake)
+    with pytest.raises(DependencyError):
+        converge(Desired(enabled=True), fake.host(), check_mode=True)
 
 
 def test_no_xfrm_in_the_kernel_is_the_kernels_error() -> None:
@@ -200,6 +276,29 @@ def test_no_xfrm_in_the_kernel_is_the_kernels_error() -> None:
     with pytest.raises(KernelError):
         converge(START, fake.host(), check_mode=False)
     assert fake.plutos == []
+
+
+def test_a_run_that_meets_another_one_fails_and_touches_nothing() -> None:
+    fake = FakeHost()
+    fake.guarded = True
+    with pytest.raises(DaemonError, match="another run"):
+        converge(START, fake.host(), check_mode=False)
+    assert fake.calls == []
+
+
+def test_what_is_done_is_logged() -> None:
+    fake = FakeHost()
+    converge(RESTART, fake.host(), check_mode=False)
+    fake.fail = "start"
+    with pytest.raises(DaemonError):
+        converge(RESTART, fake.host(), check_mode=False)
+    assert fake.log == ["start pluto", "stop pluto", "start pluto", "ipsec.service failed to start"]
+
+
+def test_check_mode_logs_nothing() -> None:
+    fake = FakeHost()
+    converge(RESTART, fake.host(), check_mode=True)
+    assert fake.log == []
 
 
 def test_start_waits_until_connections_are_loaded() -> None:
@@ -212,17 +311,35 @@ def test_start_waits_until_connections_are_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("wait", "fault", "says"),
     [
-        ({"hung": True}, "it did not answer on its control socket after 7 s"),
-        ({"answer": Answer()}, "it listened on no interface after 7 s"),
-        ({"loading_looks": 10**6}, "it was still loading connections after 7 s"),
+        ("listening", {"hung": True}, "it did not answer on its control socket after 7 s"),
+        ("listening", {"addresses": False}, "it listened on no interface after 7 s"),
+        ("loaded", {"loading_looks": 10**6}, "it was still loading connections after 7 s"),
+        ("loaded", {"declared": {"add": ("one", "two"), "start": ()}}, "it had not loaded two after 7 s"),
+        ("established", {"declared": {"add": ("one",), "start": ("one",)}}, "there was no tunnel for one after 7 s"),
     ],
 )
-def test_a_start_that_does_not_get_ready_says_what_is_missing(fault: dict[str, t.Any], says: str) -> None:
+def test_a_start_that_does_not_get_ready_says_what_is_missing(wait: t.Any, fault: dict[str, t.Any], says: str) -> None:
     fake = FakeHost()
     for name, value in fault.items():
         setattr(fake, name, value)
     with pytest.raises(DaemonError, match=says) as caught:
-        converge(Desired(running=True, start_timeout=7), fake.host(), check_mode=False)
+        converge(Desired(running=True, start_timeout=7, wait=wait), fake.host(), check_mode=False)
     assert caught.value.done == ()
+
+
+@pytest.mark.parametrize(
+    ("wait", "fault"),
+    [
+        ("none", {"hung": True}),
+        ("listening", {"loading_looks": 10**6}),
+        ("listening", {"declared": {"add": ("one", "two"), "start": ()}}),
+        ("loaded", {"declared": {"add": ("one",), "start": ("one",)}}),
+    ],
+)
+def test_a_start_waits_for_no_more_than_it_was_asked_for(wait: t.Any, fault: dict[str, t.Any]) -> None:
+    fake = FakeHost()
+    for name, value in fault.items():
+        setattr(fake, name, value)
+    assert converge(Desired(running=True, start_timeout=7, wait=wait), fake.host(), check_mode=False).actions

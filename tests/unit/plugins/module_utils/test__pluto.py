@@ -3,11 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import collections.abc as c
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DependencyError
-from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, listening_inodes
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01 15021 /run/pluto/pluto.ctl
@@ -85,3 +91,83 @@ def test_leftovers_are_removed_and_none_is_no_error(tmp_path: object) -> None:
     pluto.remove_leftovers()
     pluto.remove_leftovers()
     assert pluto.lock().kind == "absent"
+
+
+UDP = """   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+  320: 0100007F:1194 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1371 2 0 0
+"""
+UDP6 = f"""  sl  local_address {"remote_address":>40} st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+  312: {1:032}:01F4 {0:032}:0000 07 00000000:00000000 00:00000000 00000000     0        0 1381 2 0 0
+"""
+
+
+@pytest.mark.parametrize(("table", "ports"), [(UDP, [(4500, "1371")]), (UDP6, [(500, "1381")]), ("head\n", [])])
+def test_bound_ports(table: str, ports: list[tuple[int, str]]) -> None:
+    assert list(bound_ports(table)) == ports
+
+
+@pytest.fixture
+def pluto(tmp_path: Path) -> Path:
+    """A program that is called pluto, as far as the process table tells."""
+    return Path(shutil.copy("/bin/sleep", tmp_path / "pluto"))
+
+
+def found(predicate: c.Callable[[], bool]) -> bool:
+    """Whether it is so within 10 s: a process takes a moment to become what was started."""
+    deadline = time.monotonic() + 10
+    while not predicate() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return predicate()
+
+
+def test_processes_are_known_by_their_program(pluto: Path) -> None:
+    look = LocalPluto(Says(None))
+    with subprocess.Popen([pluto, "60"]) as process:
+        try:
+            assert found(lambda: process.pid in [p.pid for p in look.processes()])
+            (seen,) = [p for p in look.processes() if p.pid == process.pid]
+            assert abs(seen.started - time.time()) < 60
+            assert seen.upgraded is False
+            pluto.unlink()
+            assert [p.upgraded for p in look.processes() if p.pid == process.pid] == [True]
+        finally:
+            process.kill()
+    assert process.pid not in [p.pid for p in look.processes()]
+
+
+def test_a_program_that_only_calls_itself_pluto_is_none() -> None:
+    with subprocess.Popen(["pluto", "60"], executable="/bin/sleep") as process:
+        try:
+            assert found(lambda: Path(f"/proc/{process.pid}/cmdline").read_text() == "pluto\x0060\x00")
+            assert process.pid not in [p.pid for p in LocalPluto(Says(None)).processes()]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("option", ["--net", "--pid"])
+def test_a_pluto_in_another_namespace_is_not_ours(pluto: Path, option: str) -> None:
+    look = LocalPluto(Says(None))
+    before = [p.pid for p in look.processes()]
+    with subprocess.Popen(["unshare", option, "--fork", "--kill-child", str(pluto), "60"]) as process:
+        try:
+            assert found(lambda: bool(children(process.pid)))
+            assert found(lambda: Path(f"/proc/{children(process.pid)[0]}/comm").read_text() == "pluto\n")
+            assert [p.pid for p in look.processes()] == before
+        finally:
+            process.kill()
+
+
+def children(pid: int) -> list[int]:
+    """Pids of the children of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_zombie_is_seen_and_is_no_process(pluto: Path) -> None:
+    look = LocalPluto(Says(None))
+    process = subprocess.Popen([pluto, "0"])
+    try:
+        assert found(lambda: process.pid in look.zombies())
+        assert process.pid not in [p.pid for p in look.processes()]
+    finally:
+        process.wait()
+    assert process.pid not in look.zombies()

@@ -11,8 +11,9 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import ChildSa, Program
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
+    parent,
+    parse_connections,
     parse_interfaces,
-    parse_loaded,
     parse_traffic,
     parse_version,
 )
@@ -29,7 +30,7 @@ def recorded(version: str, command: str) -> str:
 def test_status_of_every_version(version: str) -> None:
     status = recorded(version, "status")
     assert parse_interfaces(status) == ("eth0", "eth1", "eth2", "lo")
-    assert parse_loaded(status) == 1
+    assert parse_connections(status) == ("gw1-gw2",)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,15 @@ def test_instances_and_expansions(line: str, connection: str) -> None:
     assert (sa.connection, sa.bytes_in, sa.bytes_out) == (connection, 1, 2)
 
 
+def test_instances_and_expansions_belong_to_their_connection() -> None:
+    status = (
+        '000 "net/1x2": 10.1.0.0/24===...\n000 "net/2x2": ...\n"road"[2] 192.0.2.9: ...\n000 "net/1x2":   oriented\n'
+    )
+    assert [parent(name) for name in parse_connections(status)] == ["net", "road"]
+
+
 def test_nothing_in_nothing() -> None:
-    assert (parse_interfaces(""), parse_loaded(""), parse_traffic(""), parse_version("")) == ((), 0, (), None)
+    assert (parse_interfaces(""), parse_connections(""), parse_traffic(""), parse_version("")) == ((), (), (), None)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The netlink port on recorded answers. What real kernels say is seen in tests/contract and tests/integration."""
+
 from __future__ import annotations
 
+import dataclasses
+import errno
 import socket
 import struct
 import typing as t
@@ -10,8 +14,14 @@ import typing as t
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import KernelError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Xfrm
-from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmSocket, has_xfrm
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Tables
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import (
+    NetlinkSocket,
+    XfrmSocket,
+    has_xfrm,
+    ipsec_devices,
+    layout_differs,
+)
 
 # Recorded from Linux 6.18 in a network namespace with two larval SAs and three policies of `ip xfrm`.
 SADINFO = bytes.fromhex("2800000022000000000000003b640000ffffffff08000100020000000c0002000800000000001000")
@@ -19,6 +29,95 @@ SPDINFO = bytes.fromhex(
     "4c00000024000000000000003b640000ffffffff1c000100010000000100000001000000000000000000000000000000"
     "0c000200070000000000100006000300202000000600040080800000"
 )
+
+# Policies of pluto 4.10 on Linux 6.1: of a tunnel (out), a trap with a mark (out), type=passthrough (fwd),
+# the same for ICMP echo requests (out), type=drop (fwd), type=passthrough with priority=77 (out), the hole for
+# neighbour solicitations (out), of pluto's own socket; SAs that `ip xfrm` made, two with KEY: allocated with reqid
+# 16393, IPv6 ESP with reqid 100, ESP with reqid 16389 and a mark; and the end of a dump.
+TUNNEL = bytes.fromhex(
+    "080100001300020000000000f00400000a0300000000000000000000000000000a020000000000000000000000000000000000000000"
+    "000002001818000000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000005e44046b000000000000"
+    "000000000000d1d01a00d9010000010000000000000044000500c0000203000000000000000000000000000000003200000002000000"
+    "c00002020000000000000000000000000940000001000000ffffffffffffffffffffffff0a0010000000000000000000"
+)
+MARKED = bytes.fromhex(
+    "140100001300020000000000f00400000a5c00000000000000000000000000000a4d0000000000000000000000000000000000000000"
+    "000002001010000000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000005844046b000000000000"
+    "000000000000e1e01a009901000001000000000000004400050000000000000000000000000000000000000000003200000002000000"
+    "000000000000000000000000000000000000000000000000ffffffffffffffffffffffff0a00100000000000000000000c0015000c00"
+    "0000ffffff00"
+)
+PASS = bytes.fromhex(
+    "c40000001300020000000000f00400000a4d00000000000000000000000000000a630000000000000000000000000000000000000000"
+    "000002001010000000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004644046b000000000000"
+    "000000000000e1e01a001201000002000000000000000a0010000000000000000000"
+)
+ICMP = bytes.fromhex(
+    "c40000001300020000000000f00400000a6200000000000000000000000000000a4d0000000000000000000000000000000000000008"
+    "ffff02001010010000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004844046b000000000000"
+    "000000000000e1e010001901000001000000000000000a0010000000000000000000"
+)
+DROP = bytes.fromhex(
+    "080100001300020000000000f00400000a4d00000000000000000000000000000a610000000000000000000000000000000000000000"
+    "000002001010000000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004944046b000000000000"
+    "000000000000e1e01a004201000002010000000000004400050000000000000000000000000000000000000000003200000002000000"
+    "000000000000000000000000000000000000000000000000ffffffffffffffffffffffff0a0010000000000000000000"
+)
+PRIORITY = bytes.fromhex(
+    "c40000001300020000000000f00400000a6000000000000000000000000000000a4d0000000000000000000000000000000000000000"
+    "000002001010000000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004f44046b000000000000"
+    "0000000000004d0000006101000001000000000000000a0010000000000000000000"
+)
+HOLE = bytes.fromhex(
+    "c40000001300020000000000f00400000000000000000000000000000000000000000000000000000000000000000000000000000087"
+    "ffff0a0000003a0000000000000000000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004244046b000000000000"
+    "000000000000010000002900000001000000000000000a0010000000000000000000"
+)
+SOCKET = bytes.fromhex(
+    "c40000001300020000000000f00400000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "00000a000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000004244046b000000000000"
+    "00000000000000000000ec00000004000000000000000a0010000000000000000000"
+)
+LARVAL = bytes.fromhex(
+    "0001000010000200000000000c050000c0000203000000000000000000000000c0000201000000000000000000000000000000000000"
+    "000000002020000000000000000000000000c00002030000000000000000000000000000200032000000c00002010000000000000000"
+    "00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000000000001e000000000000000000"
+    "000000000000000000000000000000000000000000000000000000000000a745046b0000000000000000000000000000000000000000"
+    "00000000000000000940000002000100000000000000000010000a00000000000000000000000000"
+)
+MANUAL = bytes.fromhex(
+    "2c02000010000200000000000c0500000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "00000a00000000000000000000000000000020010db8000000000000000000000002000010023200000020010db80000000000000000"
+    "00000001ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000000000000000000000000000000000000"
+    "000000000000000000000000000000000000000000000000000000000000a645046b0000000000000000000000000000000000000000"
+    "0000000000000000640000000a000000000000000000000068000100686d616328736861323536290000000000000000000000000000"
+    "0000000000000000000000000000000000000000000000000000000000000000000000000000000100005ec2e75ec2e75ec2e75ec2e7"
+    "5ec2e75ec2e75ec25ec2e75ec2e75ec2e75ec2e76c001400686d61632873686132353629000000000000000000000000000000000000"
+    "0000000000000000000000000000000000000000000000000000000000000000000000010000600000005ec2e75ec2e75ec2e75ec2e7"
+    "5ec2e75ec2e75ec25ec2e75ec2e75ec2e75ec2e758000200636263286165732900000000000000000000000000000000000000000000"
+    "00000000000000000000000000000000000000000000000000000000000000000000800000005ec2e75ec2e75ec2e75ec2e75ec2e75e"
+    "10000a00000000000000000000000000"
+)
+ESP = bytes.fromhex(
+    "6c01000010000200000000000c0500000000000000000000000000000000000000000000000000000000000000000000000000000000"
+    "000002000000000000000000000000000000c00002020000000000000000000000000000100132000000c00002010000000000000000"
+    "00000000ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000000000000000000000000000000000000"
+    "000000000000000000000000000000000000000000000000000000000000a645046b0000000000000000000000000000000000000000"
+    "00000000000000000540000002000100000000000000000060001200726663343130362867636d286165732929000000000000000000"
+    "0000000000000000000000000000000000000000000000000000000000000000000000000000a0000000800000005ec2e75ec2e75ec2"
+    "e75ec2e75ec2e75ec2e75ec20c0015000c000000ffffff0010000a00000000000000000000000000"
+)
+DONE = bytes.fromhex("140000000300020000000000f004000000000000")
+
+KEY = bytes.fromhex("5ec2e7")
 
 
 @pytest.fixture
@@ -34,7 +133,7 @@ def test_sizes_are_read_from_recorded_answers(kernel: tuple[socket.socket, XfrmS
     far, xfrm = kernel
     far.send(SADINFO)
     far.send(SPDINFO)
-    assert xfrm.sizes() == Xfrm(sas=2, policies_in=1, policies_out=1, policies_fwd=1, policies_socket=0)
+    assert xfrm.sizes() == Tables(sas=2, policies_in=1, policies_out=1, policies_fwd=1, policies_socket=0)
     asked = [struct.unpack("=IHHIII", far.recv(64))[1] for _request in range(2)]
     assert asked == [0x23, 0x25], "XFRM_MSG_GETSADINFO, XFRM_MSG_GETSPDINFO"
 
@@ -42,9 +141,9 @@ def test_sizes_are_read_from_recorded_answers(kernel: tuple[socket.socket, XfrmS
 def test_a_refusal_keeps_its_errno(kernel: tuple[socket.socket, XfrmSocket]) -> None:
     far, xfrm = kernel
     far.send(struct.pack("=IHHIIi", 36, 2, 0, 0, 0, -1) + bytes(16))
-    with pytest.raises(KernelError, match="Operation not permitted") as caught:
+    with pytest.raises(KernelError, match="XFRM_MSG_GETSADINFO failed: Operation not permitted") as caught:
         xfrm.sizes()
-    assert caught.value.details["errno"] == 1
+    assert caught.value.details == {"errno": errno.EPERM, "request": "XFRM_MSG_GETSADINFO"}
 
 
 @pytest.mark.parametrize("answer", [SADINFO[:20], SADINFO[:22], SADINFO[:20] + bytes(16), SPDINFO])
@@ -69,3 +168,301 @@ HEAD = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks  
 )
 def test_the_kernels_own_socket_shows_xfrm(rows: str, found: bool) -> None:
     assert has_xfrm(HEAD + rows) is found
+
+
+def patched(message: bytes, **fields: int) -> bytes:
+    """The message of a policy, with other values in its fixed part."""
+    data = bytearray(message)
+    for name, value in fields.items():
+        offset, layout = {"priority": (152, "=I"), "action": (161, "=B"), "reqid": (168 + 4 + 44, "=I")}[name]
+        struct.pack_into(layout, data, 16 + offset, value)
+    return bytes(data)
+
+
+POLICIES: tuple[tuple[str, bytes, bool], ...] = (
+    ("a tunnel with a reqid of pluto", TUNNEL, True),
+    ("whatever its priority", patched(TUNNEL, priority=77), True),
+    ("the last reqid of reqid=", patched(TUNNEL, reqid=16383), False),
+    ("a reqid that pluto skips", patched(TUNNEL, reqid=16384), False),
+    ("the first reqid of AH, on ESP", patched(TUNNEL, reqid=16388), False),
+    ("the first reqid of ESP", patched(TUNNEL, reqid=16389), True),
+    ("a tunnel without reqid, but with pluto's priority", patched(TUNNEL, reqid=0), False),
+    ("a trap with a mark", MARKED, True),
+    ("the same of pluto 4.3", patched(MARKED, priority=2088926), True),
+    ("a static transport policy", patched(MARKED, priority=0), False),
+    ("type=passthrough", PASS, True),
+    ("the same of pluto 4.3", patched(PASS, priority=2088926), True),
+    ("of an opportunistic group", patched(PASS, priority=1761505 + (1 << 20)), True),
+    ("of an opportunistic address, pluto 4.10", patched(PASS, priority=(3 << 20) + 655360 + (112 << 9)), True),
+    ("of an instance", patched(PASS, priority=1761504), True),
+    ("other prefixes than its selector's", patched(PASS, priority=1757393), False),
+    ("a protocol that its selector does not name", patched(PASS, priority=1761505 - (1 << 17)), False),
+    ("three ends", patched(PASS, priority=1761505 + (1 << 18)), False),
+    ("no kind of connection", patched(PASS, priority=1761505 - (1 << 20)), False),
+    ("a kind too many", patched(PASS, priority=1761505 + (3 << 20)), False),
+    ("an administrator's passthrough", patched(PASS, priority=0), False),
+    ("strongSwan's priorities", patched(PASS, priority=175423), False),
+    ("type=passthrough with priority=", PRIORITY, False),
+    ("ICMP", ICMP, True),
+    ("ICMP of pluto 4.3", patched(ICMP, priority=1433566), True),
+    ("type=drop", DROP, True),
+    ("drop, whatever its priority", patched(DROP, priority=0), True),
+    ("an administrator's block", patched(PASS, action=1, priority=0), False),
+    ("the hole for neighbour discovery", HOLE, True),
+    ("a hole of another priority", patched(HOLE, priority=2), False),
+    ("the opposite of a hole", patched(HOLE, action=1), False),
+)
+
+
+@pytest.mark.parametrize(("policy", "own"), [case[1:] for case in POLICIES], ids=[case[0] for case in POLICIES])
+def test_whose_a_policy_is(kernel: tuple[socket.socket, XfrmSocket], policy: bytes, own: bool) -> None:
+    far, xfrm = kernel
+    far.send(policy + SOCKET)
+    far.send(DONE)
+    far.send(DONE)
+    found = xfrm.leftovers(("ipsec1",))
+    assert found == Leftovers(int(own), 0, ("ipsec1",), int(not own), 0)
+
+
+def sa(proto: int, reqid: int) -> bytes:
+    """The larval SA with another protocol and reqid."""
+    data = bytearray(LARVAL)
+    data[16 + 76] = proto
+    struct.pack_into("=I", data, 16 + 208, reqid)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("message", "own"),
+    [
+        (LARVAL, True),
+        (ESP, True),
+        (MANUAL, False),
+        (sa(50, 0), False),
+        (sa(50, 16383), False),
+        (sa(50, 16385), False),
+        (sa(50, 16388), False),
+        (sa(50, 16389), True),
+        (sa(51, 16388), True),
+        (sa(51, 16389), False),
+        (sa(108, 16390), True),
+        (sa(108, 16391), False),
+        (sa(4, 16388), False),
+        (sa(50, 0xFFFFFFFD), True),
+    ],
+)
+def test_whose_an_sa_is(kernel: tuple[socket.socket, XfrmSocket], message: bytes, own: bool) -> None:
+    far, xfrm = kernel
+    far.send(DONE)
+    far.send(message)
+    far.send(DONE)
+    assert xfrm.leftovers(()) == Leftovers(0, int(own), (), 0, int(not own))
+
+
+ACK = struct.pack("=IHHIIi", 36, 2, 0, 0, 0, 0) + bytes(16)
+
+
+def refusal(code: int) -> bytes:
+    return struct.pack("=IHHIIi", 36, 2, 0, 0, 0, -code) + bytes(16)
+
+
+def requests(far: socket.socket) -> list[tuple[int, int, bytes]]:
+    """Type, flags and payload of all that was sent."""
+    far.setblocking(False)
+    found: list[tuple[int, int, bytes]] = []
+    while True:
+        try:
+            data = far.recv(4096)
+        except BlockingIOError:
+            return found
+        length, kind, flags, _seq, _pid = struct.unpack_from("=IHHII", data)
+        assert length == len(data)
+        found.append((kind, flags, data[16:]))
+
+
+def test_own_policies_go_first_then_own_sas(kernel: tuple[socket.socket, XfrmSocket]) -> None:
+    far, xfrm = kernel
+    for answer in (MARKED + PRIORITY + DROP + DONE, ACK, refusal(errno.ENOENT), LARVAL + MANUAL + ESP + DONE):
+        far.send(answer)
+    for answer in (refusal(errno.ESRCH), ACK):
+        far.send(answer)
+    xfrm.remove_own()
+    kinds = struct.pack("=HH6sxx", 10, 16, bytes(6))
+    # a 32-bit mark and its mask, as a policy and an SA have them
+    marks = {message: struct.pack("=HHII", 12, 21, 12, 0xFFFFFF) for message in (MARKED, ESP)}
+    assert requests(far) == [
+        (0x15, 0x301, b""),
+        # index and direction
+        (0x14, 0x5, bytes(56) + MARKED[172:176] + b"\1\0\0\0" + kinds + marks[MARKED]),
+        (0x14, 0x5, bytes(56) + DROP[172:176] + b"\2\0\0\0" + kinds),
+        (0x12, 0x301, b""),
+        # destination, SPI, family, protocol
+        (0x11, 0x5, socket.inet_aton("192.0.2.3") + bytes(12) + b"\0\0\x20\0" + struct.pack("=HBx", 2, 50)),
+        (
+            *(0x11, 0x5),
+            socket.inet_aton("192.0.2.2") + bytes(12) + b"\0\0\x10\x01" + struct.pack("=HBx", 2, 50) + marks[ESP],
+        ),
+    ]
+
+
+@pytest.mark.parametrize("sub", [ACK, refusal(errno.EINVAL)], ids=["sub policies", "no sub policies"])
+def test_all_goes_by_three_requests(kernel: tuple[socket.socket, XfrmSocket], sub: bytes) -> None:
+    far, xfrm = kernel
+    for answer in (ACK, sub, ACK):
+        far.send(answer)
+    xfrm.flush()
+    assert requests(far) == [
+        (0x1D, 0x5, b""),
+        (0x1D, 0x5, struct.pack("=HHB7x", 10, 16, 1)),
+        (0x1C, 0x5, bytes(4)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "name", "code"),
+    [
+        ([refusal(errno.EPERM)], "XFRM_MSG_GETPOLICY", errno.EPERM),
+        ([MARKED, refusal(errno.ENOMEM)], "XFRM_MSG_GETPOLICY", errno.ENOMEM),
+        # a dump that ends in an error
+        ([MARKED, DONE[:16] + struct.pack("=i", -errno.EMSGSIZE)], "XFRM_MSG_GETPOLICY", errno.EMSGSIZE),
+        ([MARKED + DONE, refusal(errno.EPERM)], "XFRM_MSG_DELPOLICY", errno.EPERM),
+        ([DONE, LARVAL + DONE, refusal(errno.EPERM)], "XFRM_MSG_DELSA", errno.EPERM),
+    ],
+)
+def test_a_refusal_has_errno_and_the_name_of_the_request(
+    kernel: tuple[socket.socket, XfrmSocket], answers: list[bytes], name: str, code: int
+) -> None:
+    far, xfrm = kernel
+    for answer in answers:
+        far.send(answer)
+    with pytest.raises(KernelError, match=name) as caught:
+        xfrm.remove_own()
+    assert caught.value.details == {"errno": code, "request": name}
+
+
+def test_a_kernel_that_does_not_answer_is_an_error() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.settimeout(0.01)
+    with near, far, pytest.raises(KernelError, match="XFRM_MSG_GETPOLICY failed: timed out"):
+        XfrmSocket(near).leftovers(())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", MARKED[:15], MARKED[:-4], MARKED + DONE[:17], LARVAL, ESP, bytes(70_000)],
+    ids=["empty", "no header", "cut", "second one cut", "an SA", "an SA with a key", "more than the buffer holds"],
+)
+def test_a_dump_of_another_form_is_an_error(kernel: tuple[socket.socket, XfrmSocket], answer: bytes) -> None:
+    far, xfrm = kernel
+    far.send(answer)
+    with pytest.raises(KernelError):
+        xfrm.leftovers(())
+
+
+def length(message: bytes, size: int) -> bytes:
+    """The message cut to a size that its header names."""
+    return struct.pack("=I", size) + message[4:size]
+
+
+@pytest.mark.parametrize("size", range(16, len(ESP), 4))
+def test_an_sa_cut_anywhere_is_an_error_or_a_whole_attribute_less(
+    kernel: tuple[socket.socket, XfrmSocket], size: int
+) -> None:
+    far, xfrm = kernel
+    far.send(DONE)
+    far.send(length(ESP, size) + DONE)
+    if size in (16 + 224, 16 + 224 + 96, 16 + 224 + 96 + 12):
+        # an attribute ends there
+        assert xfrm.leftovers(()).sas == 1
+        return
+    with pytest.raises(KernelError) as caught:
+        xfrm.leftovers(())
+    assert KEY.hex() not in f"{caught.value} {caught.value.details}"
+    assert repr(KEY)[2:-1] not in f"{caught.value} {caught.value.details}"
+
+
+def leaves(value: object) -> t.Iterator[object]:
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def test_keys_are_in_nothing_that_is_read(kernel: tuple[socket.socket, XfrmSocket]) -> None:
+    """Neither in what the file keeps for itself."""
+    assert KEY * 3 in ESP
+    assert KEY * 3 in MANUAL
+    far, xfrm = kernel
+    far.send(ESP + MANUAL + DONE)
+    sas = list(xfrm._sas())
+    assert len(sas) == 2
+    for found in sas:
+        assert [leaf for leaf in leaves(dataclasses.astuple(found)) if isinstance(leaf, bytes) and KEY in leaf] == []
+        assert repr(KEY)[2:-1] not in repr(found)
+        assert KEY.hex() not in repr(found)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def link(kind: bytes, if_id: int) -> bytes:
+    """An answer about a device, composed: no kernel at hand has xfrm devices. 0x8000 is NLA_F_NESTED."""
+    data = attribute(1, struct.pack("=I", 2)) + attribute(2, struct.pack("=I", if_id))
+    info = attribute(1, kind + b"\0") + attribute(0x8000 | 2, data)
+    body = bytes(16) + attribute(3, b"ipsec1\0") + attribute(18, info)
+    return struct.pack("=IHHII", 16 + len(body), 16, 0, 0, 0) + body
+
+
+BARE_LINK = struct.pack("=IHHII", 44, 16, 0, 0, 0) + bytes(16) + attribute(3, b"ipsec1\0")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "own"),
+    [
+        ("ipsec1", link(b"xfrm", 1), True),
+        ("ipsec12", link(b"xfrm", 12), True),
+        ("ipsec0", link(b"xfrm", 16384), True),
+        ("ipsec0", link(b"xfrm", 42), False),
+        ("ipsec1", link(b"xfrm", 2), False),
+        ("ipsec1", link(b"dummy", 1), False),
+        ("ipsec1", link(b"vti", 1), False),
+        ("ipsec0", BARE_LINK, False),
+        ("ipsec1", refusal(errno.ENODEV), False),
+    ],
+)
+def test_which_devices_are_own(name: str, answer: bytes, own: bool) -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.settimeout(5)
+    with near, far:
+        far.send(answer)
+        assert ipsec_devices(NetlinkSocket(near), [(1, "lo"), (7, name)]) == ((name,) if own else ())
+        assert requests(far) == [(18, 1, struct.pack("=BxHiII", 0, 0, 7, 0, 0))]
+
+
+def test_devices_are_sorted_by_number_and_others_are_not_asked_for() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    near.settimeout(5)
+    with near, far:
+        for number in (10, 9):
+            far.send(link(b"xfrm", number))
+        devices = [(1, "eth0"), (2, "ipsec10"), (3, "ipsec"), (4, "ipsec1x"), (5, "xipsec1"), (6, "ipsec9")]
+        assert ipsec_devices(NetlinkSocket(near), devices) == ("ipsec9", "ipsec10")
+
+
+@pytest.mark.parametrize(
+    ("pointer", "aligned", "machine", "differs"),
+    [
+        (8, 16, "x86_64", False),
+        (8, 16, "aarch64", False),
+        (8, 16, "s390x", False),
+        (4, 16, "armv7l", False),
+        (4, 12, "x86_64", True),
+        (4, 12, "i686", True),
+        (4, 16, "aarch64", True),
+        (4, 16, "s390x", True),
+    ],
+)
+def test_a_python_of_other_layouts_is_refused(pointer: int, aligned: int, machine: str, differs: bool) -> None:
+    assert bool(layout_differs(pointer, aligned, machine)) is differs

@@ -32,6 +32,7 @@ class FakeModule:
 
     def __init__(self, *, diff: bool = False) -> None:
         self._diff = diff
+        self.params = {"config": "/etc/ipsec.conf", "launcher": "auto", "backend": "xfrm"}
 
     def run_command(self, args: list[str]) -> t.NoReturn:
         raise AssertionError(f"nothing runs here: {args}")
@@ -61,7 +62,8 @@ def run(action: t.Callable[..., dict[str, t.Any]], *, diff: bool = False) -> dic
     ],
 )
 def test_parameters_become_desired(state: str | None, desired: Desired) -> None:
-    assert desired_from({"state": state, "enabled": True, "start_timeout": 9, "stop_timeout": 8}) == desired
+    params = {"enabled": True, "start_timeout": 9, "stop_timeout": 8, "wait": "loaded", "flush": "own"}
+    assert desired_from({**params, "state": state}) == desired
 
 
 def test_result_of_setup() -> None:

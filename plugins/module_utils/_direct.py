@@ -1,0 +1,146 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The launcher direct: pluto is started by itself, on hosts without a service manager, such as containers."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ._errors import ConfigError, DaemonError
+from ._pluto import ANSWER_TIMEOUT, RUNDIR
+
+if t.TYPE_CHECKING:
+    from ._commands import Commands, Completed
+    from ._host import Clock
+
+LOG = "/var/log/pluto.log"
+"""Where Libreswan's own `ipsec setup` has pluto log when it was built for no init system."""
+SYSLOGS = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
+"""Where the system log's facility authpriv, pluto's, goes: Debian, Red Hat, others."""
+LOG_LINES = 15
+LOG_TAIL = 65536
+"""Bytes of a log that are looked at."""
+
+EXITS = {
+    2: "its control socket failed",
+    3: "it could not fork",
+    4: "the FIPS self test failed",
+    5: "the kernel refused",
+    6: "its NSS database failed",
+    7: "the audit system refused",
+    8: "seccomp refused",
+    9: "unbound failed",
+    10: "its lock file could not be made",
+    11: "SELinux refused",
+}
+"""What pluto's exit statuses mean: Libreswan's pluto_constants.h, the same from 3.32 to 5.x."""
+
+
+class DirectLauncher:
+    """See the port `Launcher`. For Libreswan only: Openswan's pluto takes its settings from its init script."""
+
+    name = "direct"
+
+    def __init__(self, commands: Commands, clock: Clock, config: str, *, rundir: str = RUNDIR) -> None:
+        self._commands = commands
+        self._clock = clock
+        self._config = config
+        self._rundir = rundir
+
+    def unit(self) -> None:
+        """There is none: nobody but pluto itself knows that it runs."""
+
+    def check_start(self) -> None:
+        """An `ipsec` command is enough."""
+
+    def check_enable(self) -> None:
+        """ConfigError: nothing starts pluto at boot."""
+        raise ConfigError(
+            "launcher direct can start nothing at boot; leave `enabled` out, and let what starts this host "
+            "(a container's entry point, /etc/rc.local) run `ipsec pluto`"
+        )
+
+    def start(self, timeout: float) -> None:
+        """See Launcher.start. The steps of the distribution's unit; pluto forks into a session of its own.
+
+        Left out is `ipsec _stackmanager start` of Libreswan up to 4.x: it flushes SAs that are not pluto's, and the
+        kernel loads by itself what pluto needs.
+        """
+        deadline = self._clock.now() + timeout
+
+        def ipsec(*argv: str) -> Completed:
+            return self._commands.run("ipsec", *argv, timeout=max(1.0, deadline - self._clock.now()))
+
+        self._make_rundir()
+        for check in ("--checknss", "--checknflog"):
+            done = ipsec(check)
+            if done.status != 0:
+                raise DaemonError(f"pluto was not started: `ipsec {check}` failed: {done.reason}", output=done.err)
+        # without a system log its words would be lost; what the configuration says later on the line wins
+        log = () if os.path.exists("/dev/log") else ("--logfile", LOG)
+        done = ipsec("pluto", *log, "--config", self._config)
+        if done.status is None:
+            raise DaemonError(f"pluto did not start in {timeout:g} s", output=done.err)
+        if done.status != 0:
+            what = EXITS.get(done.status, f"exit status {done.status}")
+            raise DaemonError(f"pluto did not start: {what}: {done.reason}", output=done.err)
+        # It forks before it opens the NSS database and the kernel. An answer comes when it is ready; if it dies first,
+        # whack's connection breaks.
+        done = ipsec("whack", "--status")
+        if done.status is None:
+            raise DaemonError(f"pluto was started, but does not answer after {timeout:g} s", log=list(self.log()))
+        if done.status != 0:
+            lines = self.log()
+            raise DaemonError(
+                f"pluto ended while it started; its last words: {lines[-1] if lines else done.reason}", log=list(lines)
+            )
+
+    def stop(self, timeout: float) -> bool:
+        """Nothing starts a pluto again here, and ending it is for Pluto.end."""
+        return True
+
+    def enable(self, enabled: bool) -> None:
+        """Never reached: see check_enable."""
+        self.check_enable()
+
+    def log(self) -> tuple[str, ...]:
+        """See Launcher.log."""
+        return read_log(self._commands, self._config)
+
+    def _make_rundir(self) -> None:
+        if os.path.isdir(self._rundir):
+            return
+        try:
+            # pluto makes this folder itself, but not its parents
+            os.makedirs(self._rundir)
+            os.chmod(self._rundir, 0o755)
+        except OSError as exc:
+            raise DaemonError(f"cannot make the folder {self._rundir}: {exc.strerror}", errno=exc.errno) from exc
+
+
+def read_log(commands: Commands, config: str) -> tuple[str, ...]:
+    """The last lines of pluto's log: the file that `logfile=` names, else the system log, else LOG.
+
+    Debug lines (`| ...`) are left out: no reason is among them, and with plutodebug=private they hold keys.
+    """
+    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=ANSWER_TIMEOUT)
+    named = re.search(r"^export logfile='(.+)'$", done.out, re.MULTILINE)
+    paths = [named[1]] if named else [*SYSLOGS, LOG] if os.path.exists("/dev/log") else [LOG]
+    for path in filter(os.path.exists, paths):
+        lines = last_lines(path, "pluto" if path in SYSLOGS else "")
+        if lines:
+            return lines
+    return ()
+
+
+def last_lines(path: str, word: str) -> tuple[str, ...]:
+    """The last lines of a file that hold this word, without pluto's debug lines."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
+        text = file.read().decode(errors="replace")
+    lines = [line for line in text.splitlines() if word in line and not re.search(r"(^|: )\| ", line)]
+    return tuple(lines[-LOG_LINES:])

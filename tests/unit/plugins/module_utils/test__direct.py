@@ -1,0 +1,127 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
+from ansible_collections.xswan.ipsec.plugins.module_utils._direct import LOG_LINES, DirectLauncher, last_lines
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+
+
+@dataclasses.dataclass
+class Scripted:
+    """Commands whose ends are written down beforehand, by a word that is asked for."""
+
+    ends: dict[str, Completed] = dataclasses.field(default_factory=dict)
+    asked: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        assert 0 < timeout <= 60
+        self.asked.append(argv)
+        return next((end for word, end in self.ends.items() if word in argv), Completed(argv, 0, "", ""))
+
+
+def launcher(commands: Scripted, rundir: Path) -> DirectLauncher:
+    return DirectLauncher(commands, SystemClock(), "/etc/ipsec.conf", rundir=str(rundir))
+
+
+def test_start_is_what_the_unit_of_the_distribution_does(tmp_path: Path) -> None:
+    commands = Scripted()
+    launcher(commands, tmp_path / "made/pluto").start(60)
+    assert [argv[1] for argv in commands.asked] == ["--checknss", "--checknflog", "pluto", "whack"]
+    # what is named first is a default: the configuration after it wins
+    assert commands.asked[2][-2:] == ("--config", "/etc/ipsec.conf")
+    assert (tmp_path / "made/pluto").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(
+    ("word", "end", "message", "last"),
+    [
+        ("--checknss", Completed((), 4, "", "no certutil\n"), "`ipsec --checknss` failed: no certutil", "--checknss"),
+        (
+            "pluto",
+            Completed((), 10, "", "lock file exists\n"),
+            "lock file could not be made: lock file exists",
+            "pluto",
+        ),
+        ("pluto", Completed((), 5, "", "no XFRM\n"), "did not start: the kernel refused: no XFRM", "pluto"),
+        ("pluto", Completed((), 134, "", ""), "did not start: exit status 134", "pluto"),
+        ("pluto", Completed((), None, "", ""), "did not start in 60 s", "pluto"),
+        ("whack", Completed((), None, "", ""), "was started, but does not answer after 60 s", "addconn"),
+    ],
+)
+def test_a_start_that_fails_ends_with_the_reason(
+    word: str, end: Completed, message: str, last: str, tmp_path: Path
+) -> None:
+    commands = Scripted({word: end})
+    with pytest.raises(DaemonError, match=message):
+        launcher(commands, tmp_path).start(60)
+    assert commands.asked[-1][1] == last, "nothing is done after a failure but to read the log"
+
+
+def test_last_words_come_from_the_file_that_the_configuration_names(tmp_path: Path) -> None:
+    log = tmp_path / "pluto.log"
+    log.write_text("Nov 23 13:51:12.6: Initializing NSS\nNov 23 13:51:12.8: FATAL ERROR: NSS: bad database.\n")
+    commands = Scripted(
+        {
+            "whack": Completed((), 33, "", "whack: read() failed (104 Connection reset by peer)\n"),
+            "--configsetup": Completed((), 0, f"export configfile='x'\nexport logfile='{log}'\n", ""),
+        }
+    )
+    with pytest.raises(DaemonError, match=r"its last words: .* FATAL ERROR: NSS: bad database") as caught:
+        launcher(commands, tmp_path).start(60)
+    assert len(caught.value.details["log"]) == 2
+
+
+def test_without_a_log_whack_has_the_last_word(tmp_path: Path) -> None:
+    commands = Scripted(
+        {
+            "whack": Completed((), 33, "", "whack: Connection reset\n"),
+            "--configsetup": Completed((), 0, f"export logfile='{tmp_path}/none'\n", ""),
+        }
+    )
+    with pytest.raises(DaemonError, match="its last words: whack: Connection reset"):
+        launcher(commands, tmp_path).start(60)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    commands = Scripted()
+    with pytest.raises(DaemonError, match=r"cannot make the folder .*file/pluto: Not a directory"):
+        launcher(commands, tmp_path / "file/pluto").start(60)
+    assert commands.asked == []
+
+
+def test_what_it_cannot_do(tmp_path: Path) -> None:
+    commands = Scripted()
+    direct = launcher(commands, tmp_path)
+    direct.check_start()
+    assert direct.stop(60) is True
+    with pytest.raises(ConfigError, match="at boot"):
+        direct.check_enable()
+    with pytest.raises(ConfigError, match="at boot"):
+        direct.enable(False)
+    assert commands.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "lines"),
+    [
+        ("", "", ()),
+        ("one\ntwo", "", ("one", "two")),
+        ("a sshd[1]: x\na pluto[2]: y\n", "pluto", ("a pluto[2]: y",)),
+        # with plutodebug=private a debug line can be a key
+        ("| key: 00 11\nNov 23: | key: 00\na pluto[2]: | key\nfine a | b\n", "", ("fine a | b",)),
+        ("".join(f"{n}\n" for n in range(100)), "", tuple(str(n) for n in range(100 - LOG_LINES, 100))),
+    ],
+)
+def test_the_end_of_a_log(text: str, word: str, lines: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(text)
+    assert last_lines(str(path), word) == lines
