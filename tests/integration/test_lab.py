@@ -147,6 +147,17 @@ def test_capture_of_a_bridge_that_is_not_there(three: Lab) -> None:
         pass
 
 
+def test_capture_command_prints_the_packets_and_passes_the_exit_status_through(three: Lab) -> None:
+    script = "ping -c 1 -W 5 192.0.2.2 && sleep 1; exit 42"
+    result = cli("capture", "--filter", "icmp", three.name, "wan", "gw1", "--", "sh", "-c", script)
+    assert result.returncode == 42
+    assert [line.split(" IP ")[1].split(",")[0] for line in result.stdout.splitlines()] == [
+        "192.0.2.1 > 192.0.2.2: ICMP echo request",
+        "192.0.2.2 > 192.0.2.1: ICMP echo reply",
+    ]
+    assert "1 received" in result.stderr
+
+
 def test_plain_ssh_from_outside_with_strict_host_keys(three: Lab) -> None:
     config = str(three.state / "ssh_config")
     strict = ["ssh", "-F", config, "-o", "StrictHostKeyChecking=yes", "-o", "ControlPath=none"]
