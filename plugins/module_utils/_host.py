@@ -80,7 +80,7 @@ class Pluto(t.Protocol):
         """What pluto says of itself; None when it does not answer in time."""
 
     def old_locks(self) -> tuple[str, ...]:
-        """The lock files of Openswan's setup script and of init scripts that are there."""
+        """Files that are there only while IPsec is up: locks of scripts, and the saved resolv.conf."""
 
     def strangers(self) -> tuple[Stranger, ...]:
         """Who else holds UDP port 500 or 4500."""
@@ -98,7 +98,7 @@ class Pluto(t.Protocol):
         """
 
     def remove_leftovers(self) -> None:
-        """Remove lock files and control socket that no living pluto owns."""
+        """Put resolv.conf back, and remove lock files and control socket that no living pluto owns."""
 
 
 class Kernel(t.Protocol):

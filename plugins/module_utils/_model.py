@@ -162,8 +162,8 @@ class State:
     """Plutos that have ended, and whose parent has not taken notice."""
     lock: Lock
     old_locks: tuple[str, ...]
-    """Files of Openswan's setup script and of init scripts that say IPsec were running: ipsec_setup.pid, ipsec.info,
-    the subsystem lock."""
+    """Files that are there only while IPsec is up: ipsec_setup.pid and ipsec.info of Openswan's setup script,
+    the subsystem lock of init scripts, and the saved resolv.conf."""
     control: Control
     answer: Answer | None
     """None: no control socket, or no answer in time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
@@ -25,12 +26,13 @@ RUNDIR = "/run/pluto"
 ANSWER_TIMEOUT = 10.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
 
-OLD_LOCKS = (
-    "/run/pluto/ipsec_setup.pid",
-    "/run/pluto/ipsec.info",
-    "/var/lock/subsys/ipsec",
-)
-"""Openswan 2.6 keeps the first two while IPsec is up (there /var/run leads to /run), sysvinit scripts the last."""
+SUBSYSTEM_LOCK = "/var/lock/subsys/ipsec"
+"""Of sysvinit scripts."""
+SETUP_FILES = ("ipsec_setup.pid", "ipsec.info")
+"""In the run directory while IPsec is up: Openswan 2.6."""
+RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
+"""In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
+RESOLV_MARKS = ("Libreswan", "Openswan")
 
 IKE_PORTS = (500, 4500)
 DELETED = " (deleted)"
@@ -41,8 +43,18 @@ SO_ACCEPTCON = 0x10000
 class LocalPluto:
     """See the port `Pluto`."""
 
-    def __init__(self, commands: Commands, *, rundir: str = RUNDIR, config: str = CONFIG) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        rundir: str = RUNDIR,
+        config: str = CONFIG,
+        resolv_conf: str = "/etc/resolv.conf",
+    ) -> None:
         self._commands = commands
+        self._resolv_conf = resolv_conf
+        self._old_locks = (*(f"{rundir}/{name}" for name in SETUP_FILES), SUBSYSTEM_LOCK)
+        self._resolv_backups = tuple(f"{rundir}/{name}" for name in RESOLV_BACKUPS)
         self._lock = f"{rundir}/pluto.pid"
         self._control = f"{rundir}/pluto.ctl"
         self.config = config
@@ -101,7 +113,7 @@ class LocalPluto:
 
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
-        return tuple(path for path in OLD_LOCKS if os.path.lexists(path))
+        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -207,13 +219,28 @@ class LocalPluto:
         """See Pluto.remove_leftovers."""
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
-        for path in (self._control, self._lock, *OLD_LOCKS):
+        for path in filter(os.path.exists, self._resolv_backups):
+            self._restore_resolv_conf(path)
+        for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):
             try:
                 os.unlink(path)
             except FileNotFoundError:
                 pass
             except OSError as exc:
                 raise DaemonError(f"cannot remove {path}: {exc.strerror}", errno=exc.errno) from exc
+
+    def _restore_resolv_conf(self, backup: str) -> None:
+        """Put the name servers of before back, unless somebody has written others since."""
+        try:
+            with open(self._resolv_conf, encoding="utf-8", errors="surrogateescape") as file:
+                ours = any(mark in file.read() for mark in RESOLV_MARKS)
+            if ours:
+                # written in place: in a container the file is a mount
+                shutil.copyfile(backup, self._resolv_conf)
+        except OSError as exc:
+            raise DaemonError(
+                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}", errno=exc.errno
+            ) from exc
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("ipsec", *argv, timeout=timeout)

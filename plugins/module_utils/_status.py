@@ -146,7 +146,7 @@ def _left(state: State) -> t.Iterator[Finding]:
         yield Finding("leftover-interface", "error", f"A Pluto that is gone has left the interface {names}", CLEAN_UP)
     if state.old_locks:
         names = ", ".join(state.old_locks)
-        yield Finding("leftover-lock", "error", f"Nothing runs, but has the lock file {names}", CLEAN_UP)
+        yield Finding("leftover-lock", "error", f"No Pluto runs, but its files are still there: {names}", CLEAN_UP)
     for pid in state.zombies:
         yield Finding(
             "zombie",
