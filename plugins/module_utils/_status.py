@@ -166,7 +166,9 @@ def _unit(state: State) -> t.Iterator[Finding]:
     unit, pids = state.unit, tuple(process.pid for process in state.plutos)
     if unit is None:
         return
-    if pids and (unit.active != "active" or (unit.main_pid is not None and unit.main_pid not in pids)):
+    # the unit is active only when pluto has said so, and reloading while that reads its connections
+    belongs = unit.active == "active" if unit.main_pid is None else unit.main_pid in pids
+    if pids and not belongs:
         yield Finding(
             "manager-disagrees",
             "warning",

@@ -168,7 +168,7 @@ def test_a_pluto_that_died_is_seen_and_started_again(suites: Lab) -> None:
         assert (facts["state"], facts["running"], facts["lsb_status"]) == ("dead", False, 1)
         assert facts["lines"][:2] == ["IPsec stopped", "but..."]
     for name, result in setup(suites, "state=started").items():
-        assert result["actions"] == ["remove the files a dead pluto left", "start pluto"]
+        assert result["actions"] == ["clean up after a dead pluto", "start pluto"]
         assert Truth.of(suites.gateways[name]).pids == [result["ipsec"]["pluto_pid"]]
     for gateway in suites.gateways.values():
         gateway.run("rm -r /run/systemd/system/ipsec.service.d; systemctl daemon-reload")
