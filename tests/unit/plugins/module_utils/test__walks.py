@@ -28,7 +28,7 @@ def test_walk(seed: int) -> None:
     walk = random.Random(seed)
     fake = FakeHost()
     moves: list[str] = []
-    for _ in range(walk.randint(10, 20)):
+    for _move in range(walk.randint(10, 20)):
         kind = walk.choice(("accident", "accident", "verb", "verb", "fault"))
         if kind == "accident":
             befall(walk.choice(ACCIDENTS), fake, moves)
