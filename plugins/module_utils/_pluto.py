@@ -12,12 +12,23 @@ import shutil
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, Control, Lock, Process, Stranger
+from ._model import Answer, Control, Lock, Stranger
+from ._processes import (
+    end_processes,
+    find_program,
+    handles,
+    running,
+    socket_owners,
+    sockets,
+    start_time,
+    wait_gone,
+    zombies,
+)
 from ._whack import parse_connections, parse_interfaces, parse_traffic, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Program
+    from ._model import Process, Program
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -35,7 +46,6 @@ RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
 RESOLV_MARKS = ("Libreswan", "Openswan")
 
 IKE_PORTS = (500, 4500)
-DELETED = " (deleted)"
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""
 
@@ -100,16 +110,11 @@ class LocalPluto:
 
     def processes(self) -> tuple[Process, ...]:
         """See Pluto.processes."""
-        found = []
-        for pid, upgraded in _running("pluto"):
-            started = _started(pid)
-            if started is not None:
-                found.append(Process(pid, started, upgraded))
-        return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+        return find_program("pluto")
 
     def zombies(self) -> tuple[int, ...]:
         """See Pluto.zombies. A zombie has no /proc/PID/exe any more, so its name must do."""
-        return tuple(sorted(pid for pid, name in _zombies() if name == "pluto"))
+        return tuple(sorted(pid for pid, name in zombies() if name == "pluto"))
 
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
@@ -121,13 +126,13 @@ class LocalPluto:
         for family in ("udp", "udp6"):
             with open(f"/proc/net/{family}", encoding="ascii") as table:
                 found += [(port, inode) for port, inode in bound_ports(table.read()) if port in IKE_PORTS]
-        owners = _owners({inode for _port, inode in found}) if found else {}
+        owners = socket_owners({inode for _port, inode in found}) if found else {}
         strangers = {Stranger(port, *owners.get(inode, (None, ""))) for port, inode in found}
         return tuple(sorted((s for s in strangers if s.name != "pluto"), key=lambda s: (s.port, s.pid or 0)))
 
     def loading(self) -> bool:
         """See Pluto.loading."""
-        return any(True for _found in _running("addconn"))
+        return any(True for _found in running("addconn"))
 
     def lock(self) -> Lock:
         """See Pluto.lock."""
@@ -139,15 +144,15 @@ class LocalPluto:
         if not content.strip().isdigit():
             return Lock(self._lock, "damaged")
         pid = int(content)
-        if any(pid == found for found, _upgraded in _running("pluto")):
+        if any(pid == found for found, _upgraded in running("pluto")):
             return Lock(self._lock, "pluto", pid)
-        return Lock(self._lock, "reused" if _started(pid) is not None else "dead", pid)
+        return Lock(self._lock, "reused" if start_time(pid) is not None else "dead", pid)
 
     def control(self) -> Control:
         """See Pluto.control."""
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
-        pids = tuple(pid for pid, _upgraded in _running("pluto") if inodes & set(_sockets(pid)))
+        pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid)))
         if not os.path.exists(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
@@ -185,29 +190,14 @@ class LocalPluto:
 
     def end(self, timeout: float) -> None:
         """See Pluto.end."""
-        # psutil compares pid and start time before it sends a signal
-        import psutil
-
         plutos = self.processes()
-        left = []
-        for pluto in plutos:
-            try:
-                left.append(psutil.Process(pluto.pid))
-            except psutil.NoSuchProcess:
-                continue
+        left = handles(plutos)
         third = timeout / 3
         # the whack of a new version may not be understood by a pluto of the old one
         if self.control().pids and not any(pluto.upgraded for pluto in plutos) and self.ask():
             self._ipsec("whack", "--shutdown", timeout=third)
-            _gone, left = psutil.wait_procs(left, third)
-        for order in ("terminate", "kill"):
-            for process in left:
-                try:
-                    getattr(process, order)()
-                except psutil.NoSuchProcess:
-                    continue
-            _gone, left = psutil.wait_procs(left, third if left else 0)
-        alive = [process.pid for process in left if _started(process.pid) is not None]
+            left = wait_gone(left, third)
+        alive = [process.pid for process in end_processes(left, third)]
         if alive:
             raise DaemonError(
                 f"pluto (pid {alive[0]}) did not end in {timeout:g} s, not even by SIGKILL; look at `cat "
@@ -259,87 +249,8 @@ def listening_inodes(proc_net_unix: str, path: str) -> set[str]:
     return found
 
 
-def _running(name: str) -> t.Iterator[tuple[int, bool]]:
-    """Pid and whether the binary was replaced, of every process of this program in our own namespaces.
-
-    The link /proc/PID/exe decides: a name can be anything. Zombies and kernel threads have none.
-    """
-    own = _namespaces("self")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            exe = os.readlink(f"/proc/{pid}/exe")
-            if os.path.basename(exe.removesuffix(DELETED)) == name and _namespaces(pid) == own:
-                yield int(pid), exe.endswith(DELETED)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked, or is a kernel thread or a zombie
-        except PermissionError as exc:
-            if _comm(pid) == name:
-                raise DependencyError(
-                    f"no right to look at process {pid} ({name}), not even as root; give this container CAP_SYS_PTRACE"
-                ) from exc
-
-
-def _comm(pid: str) -> str | None:
-    """The name a process gives itself; None when it ended."""
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def _namespaces(pid: str) -> list[tuple[int, int]]:
-    found = [os.stat(f"/proc/{pid}/ns/{kind}") for kind in ("net", "pid")]
-    return [(namespace.st_dev, namespace.st_ino) for namespace in found]
-
-
-def _started(pid: int) -> float | None:
-    """When the process was started, in seconds since the epoch; None when there is no such living process."""
-    # not at the top: the import costs 25 ms, and a stopped gateway does not need it
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _sockets(pid: int) -> t.Iterator[str]:
-    """Inodes of the sockets that a process holds."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        for fd in os.listdir(folder):
-            target = os.readlink(f"{folder}/{fd}")
-            if target.startswith("socket:["):
-                yield target[len("socket:[") : -1]
-    except (FileNotFoundError, ProcessLookupError):
-        return  # it ended, or closed one, while we looked
-
-
 def bound_ports(proc_net_udp: str) -> t.Iterator[tuple[int, str]]:
     """Local port and inode of every socket, from the text of /proc/net/udp or udp6 (proc(5))."""
     for line in proc_net_udp.splitlines()[1:]:
         row = line.split()
         yield int(row[1].rpartition(":")[2], 16), row[9]
-
-
-def _owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
-    """Pid and name of the process that holds each of these sockets, as far as it can be seen."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        for inode in inodes & set(_sockets(int(pid))):
-            found[inode] = (int(pid), _comm(pid) or "")
-    return found
-
-
-def _zombies() -> t.Iterator[tuple[int, str]]:
-    """Pid and name of every zombie of our own pid namespace."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                head, _paren, tail = file.read().rpartition(")")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        if tail.split()[0] == "Z":
-            yield int(pid), head.partition("(")[2]

@@ -18,8 +18,9 @@ from ._clock import wait_until
 from ._commands import ENVIRONMENT
 from ._direct import read_log
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Unit
-from ._pluto import CONFIG, DELETED
+from ._model import Process, Unit
+from ._pluto import CONFIG
+from ._processes import DELETED, end_processes, handles, start_time
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
@@ -270,26 +271,13 @@ def end_restarters(proc: str = "/proc") -> None:
     The loops first: one whose `sleep` ends goes on. Nothing else is hit where a pid is reused meanwhile, because psutil
     compares start times.
     """
-    if not find_restarters(proc):
+    found = _pids(find_restarters(proc))
+    if not found:
         return
-    import psutil
-
-    handles = []
-    for pid in _pids(find_restarters(proc)):
-        try:
-            handles.append(psutil.Process(pid))
-        except psutil.NoSuchProcess:
-            continue
-    # a handle may have been taken on a successor of the process that was found
+    left = handles(Process(pid, since) for pid in found for since in (start_time(pid),) if since is not None)
+    # a start time may have been read of a successor of the process that was found
     still = _pids(find_restarters(proc))
-    left = [handle for handle in handles if handle.pid in still]
-    for order in ("terminate", "kill"):
-        for process in left:
-            try:
-                getattr(process, order)()
-            except psutil.NoSuchProcess:
-                continue
-        _gone, left = psutil.wait_procs(left, GRACE if left else 0)
+    end_processes([handle for handle in left if handle.pid in still], GRACE)
 
 
 def _pids(restarters: tuple[Restarter, ...]) -> list[int]:

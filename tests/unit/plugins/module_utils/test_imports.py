@@ -31,7 +31,7 @@ def imports(path: Path) -> set[str]:
 def test_each_library_has_its_place(path: Path) -> None:
     found = imports(path)
     assert ("ansible" in found) == (path.stem == "_module")
-    assert ("psutil" in found) == (path.stem in ("_pluto", "_script"))
+    assert ("psutil" in found) == (path.stem == "_processes")
     assert "subprocess" not in found, "programs run through AnsibleModule.run_command, handed over in _module"
     assert ("socket" in found) == (path.stem == "_xfrm")
     assert ("time" in found) == (path.stem == "_clock")

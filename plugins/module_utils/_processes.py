@@ -1,0 +1,150 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The process table of our own pid and network namespace, and how processes in it are ended.
+
+Identity is (pid, start time), never the pid alone: pids are reused.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ._errors import DependencyError
+from ._model import Process
+
+if t.TYPE_CHECKING:
+    import psutil
+
+DELETED = " (deleted)"
+"""What the kernel writes after the path of a program that was replaced on disk: proc(5), /proc/PID/exe."""
+
+
+def find_program(name: str) -> tuple[Process, ...]:
+    """Every living process of this program, oldest first."""
+    found = []
+    for pid, upgraded in running(name):
+        since = start_time(pid)
+        if since is not None:
+            found.append(Process(pid, since, upgraded))
+    return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+
+
+def running(name: str) -> t.Iterator[tuple[int, bool]]:
+    """Pid and whether the binary was replaced, of every process of this program in our own namespaces.
+
+    The link /proc/PID/exe decides: a name can be anything. Zombies and kernel threads have none.
+    """
+    own = _namespaces("self")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            exe = os.readlink(f"/proc/{pid}/exe")
+            if os.path.basename(exe.removesuffix(DELETED)) == name and _namespaces(pid) == own:
+                yield int(pid), exe.endswith(DELETED)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked, or is a kernel thread or a zombie
+        except PermissionError as exc:
+            if name_of(pid) == name:
+                raise DependencyError(
+                    f"no right to look at process {pid} ({name}), not even as root; give this container CAP_SYS_PTRACE"
+                ) from exc
+
+
+def name_of(pid: str) -> str | None:
+    """The name a process gives itself; None when it ended."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _namespaces(pid: str) -> list[tuple[int, int]]:
+    found = [os.stat(f"/proc/{pid}/ns/{kind}") for kind in ("net", "pid")]
+    return [(namespace.st_dev, namespace.st_ino) for namespace in found]
+
+
+def start_time(pid: int) -> float | None:
+    """When the process was started, in seconds since the epoch; None when there is no such living process."""
+    # not at the top: the import costs 25 ms, and a stopped gateway does not need it
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def sockets(pid: int) -> t.Iterator[str]:
+    """Inodes of the sockets that a process holds."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        for fd in os.listdir(folder):
+            target = os.readlink(f"{folder}/{fd}")
+            if target.startswith("socket:["):
+                yield target[len("socket:[") : -1]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return  # it ended, or closed one, while we looked; or is none of ours, seen from a container
+
+
+def socket_owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
+    """Pid and name of the process that holds each of these sockets, as far as it can be seen."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for inode in inodes & set(sockets(int(pid))):
+            found[inode] = (int(pid), name_of(pid) or "")
+    return found
+
+
+def zombies() -> t.Iterator[tuple[int, str]]:
+    """Pid and name of every zombie of our own pid namespace."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                head, _paren, tail = file.read().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        if tail.split()[0] == "Z":
+            yield int(pid), head.partition("(")[2]
+
+
+def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
+    """The means to signal these processes, of those that still are the ones that were found."""
+    import psutil
+
+    result = []
+    for process in found:
+        try:
+            handle = psutil.Process(process.pid)
+            if handle.create_time() == process.started:
+                result.append(handle)
+        except psutil.NoSuchProcess:
+            continue
+    return result
+
+
+def wait_gone(left: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Wait until all have ended, but no longer than `timeout` seconds; return those that have not."""
+    import psutil
+
+    return [process for process in psutil.wait_procs(left, timeout)[1] if start_time(process.pid) is not None]
+
+
+def end_processes(left: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """SIGTERM, then SIGKILL, with `timeout` seconds for each; return those that live on.
+
+    psutil compares pid and start time before it sends a signal.
+    """
+    import psutil
+
+    for order in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            try:
+                order(process)
+            except psutil.NoSuchProcess:
+                continue
+        left = wait_gone(left, timeout) if left else []
+    return left
