@@ -10,6 +10,7 @@ class ModuleDocFragment:
 options: {}
 requirements:
   - psutil (Python library, on the gateway)
+  - pyroute2 (Python library, on the gateway), only to remove an ipsecN device that a dead pluto left
   - Libreswan (on the gateway)
 attributes:
   platform:
