@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast lint molecule demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ test: ## Run every test: fast ones first, the lab last
 test-fast: ## Run the tests of seconds: no lab, no gates
 	@$(SETUP)
 	@$(BIN)/pytest tests/unit tests/contract $(ARGS)
+
+accidents: ## Try every verb with every accident on real gateways (test: a selection)
+	@$(SETUP) --lab --cores
+	@XSWAN_ACCIDENTS=all $(BIN)/pytest tests/integration/test_accidents.py $(ARGS)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)

@@ -170,6 +170,13 @@ def flapping(fake: FakeHost) -> None:
     fake.restarts = 7
 
 
+def reborn(fake: FakeHost) -> None:
+    """As dead, and the manager is about to start it again."""
+    dead(fake)
+    fake.unit_active = "activating"
+    fake.restarts = 1
+
+
 def stranger(fake: FakeHost) -> None:
     """StrongSwan has the IKE ports."""
     fake.stranger = Stranger(500, 77, "charon")
@@ -208,5 +215,6 @@ STRANGE: dict[Accident, tuple[str, str, int]] = {
     unit_without_pluto: ("stopped", "manager-disagrees", 3),
     unit_failed: ("stopped", "unit-failed", 3),
     flapping: ("flapping", "flapping", 4),
+    reborn: ("dead", "flapping", 1),
     stranger: ("stopped", "foreign-ike", 3),
 }

@@ -298,7 +298,7 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
     busy = {"active", "reloading", "deactivating"} | (set() if desired.running else {"activating"})
     if state.plutos or (state.unit is not None and state.unit.active in busy):
         yield StopPluto(desired.stop_timeout, answers=state.answer is not None, flush=desired.flush)
-    elif errors - {"flapping"} and _removable(desired, state):
+    elif errors - {"flapping"} and _removable(desired, state) and not _coming(desired, state):
         yield CleanUp(desired.flush)
     elif desired.flush == "all" and (state.leftovers.foreign_policies or state.leftovers.foreign_sas):
         yield CleanUp(desired.flush, title="flush the kernel's policies and SAs, whoever made them")
@@ -313,6 +313,11 @@ def _removable(desired: Desired, state: State) -> bool:
     """Whether anything that the errors name may be removed: `flush: none` leaves the kernel as it is."""
     files = state.lock.kind != "absent" or state.control.kind != "absent" or state.old_locks
     return bool(files) or (desired.flush != "none" and state.leftovers.own)
+
+
+def _coming(desired: Desired, state: State) -> bool:
+    """Whether the manager is about to start a pluto: it takes over what a dead one left, and must not lose it then."""
+    return bool(desired.running) and state.unit is not None and state.unit.active == "activating"
 
 
 def _enabled(desired: Desired, state: State) -> t.Iterator[Step]:

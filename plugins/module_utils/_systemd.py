@@ -64,7 +64,7 @@ class SystemdLauncher:
         if done.status != 0:
             what = f"did not start in {timeout:g} s" if done.status is None else "failed to start"
             log = self.log()
-            reason = f"; its last words: {log[-1]}" if log else ""
+            reason = f"; its last words: {last_words(log)}" if log else ""
             raise DaemonError(
                 f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=list(log), output=done.err.strip()
             )
@@ -105,6 +105,14 @@ class SystemdLauncher:
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)
+
+
+def last_words(log: tuple[str, ...]) -> str:
+    """The line of a unit's log that says why it failed: what pluto calls fatal, else the newest.
+
+    After it come systemd's own lines, and those of its next attempt.
+    """
+    return ([line for line in log if "FATAL ERROR" in line] or log)[-1]
 
 
 def parse_show(text: str) -> Unit | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import collections.abc as c
 import contextlib
+import itertools
 import os
 import re
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,51 @@ import pytest
 from lab import Lab, LabError
 from lab.lab import known_labs, remove
 
-LOGS = Path(__file__).parents[1] / "output/lab"
+OUTPUT = Path(__file__).parents[1] / "output"
+LOGS = OUTPUT / "lab"
+
+
+class Outcome(t.NamedTuple):
+    """What a verb of ipsec_setup did with a gateway after an accident."""
+
+    accident: str
+    verb: str
+    suite: str
+    state: str
+    """The word of ipsec_status for it, before."""
+    did: str
+    """Its actions, or its error."""
+    seconds: float
+    """How long the slowest gateway took, Ansible's own time included."""
+
+
+OUTCOMES = pytest.StashKey[list[Outcome]]()
+
+
+@pytest.fixture(scope="session")
+def note_outcome(pytestconfig: pytest.Config) -> c.Callable[..., None]:
+    """Return a function that adds a row, an Outcome, to the table at the end of the run."""
+    table = pytestconfig.stash.setdefault(OUTCOMES, [])
+    return lambda *row: table.append(Outcome(*row))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of outcomes, and keep it in tests/output/accidents.md."""
+    found = config.stash.get(OUTCOMES, [])
+    if not found:
+        return
+    lines = ["| accident | verb | suites | state before | what it did | seconds |", "|---|---|---|---|---|---|"]
+    for (accident, verb), cases in itertools.groupby(found, key=lambda outcome: (outcome.accident, outcome.verb)):
+        rows: dict[tuple[str, str, float], list[str]] = {}
+        for case in cases:
+            rows.setdefault((case.state, case.did, case.seconds), []).append(case.suite)
+        for (state, did, seconds), suites in rows.items():
+            lines.append(f"| {accident} | {verb} | {', '.join(suites)} | {state} | {did} | {seconds:.0f} |")
+    OUTPUT.mkdir(exist_ok=True)
+    (OUTPUT / "accidents.md").write_text("\n".join((*lines, "")))
+    terminalreporter.section("accidents")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
