@@ -71,6 +71,8 @@ class FakeHost:
         self.declared = {"add": ("one",), "start": ()}
         self.addresses = True
         """Whether there is an interface to listen on."""
+        self.disk_full = False
+        """Files can be made, but nothing can be written to them."""
         self.zombies: tuple[int, ...] = ()
         self.old_lock = False
         self.stranger: Stranger | None = None
@@ -106,7 +108,7 @@ class FakeHost:
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
-        self.lock_present, self.lock_pid = True, pluto.pid
+        self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
             self.unit_active, self.unit_main_pid = "active", pluto.pid

@@ -257,6 +257,9 @@ def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> s
     """What a freshly started pluto still lacks, in words; None when it is as ready as `wait` asks."""
     if not host.pluto.processes():
         return "no pluto process was there"
+    lock = host.pluto.lock()
+    if lock.kind == "damaged":
+        return f"its lock file {lock.path} held no process id, as on a full file system,"
     if host.pluto.control().kind != "listening":
         return "it had no control socket"
     answer = host.pluto.ask()

@@ -12,7 +12,7 @@ import typing as t
 from ._whack import parent
 
 if t.TYPE_CHECKING:
-    from ._model import State
+    from ._model import State, Unit
 
 Severity = t.Literal["error", "warning"]
 
@@ -175,7 +175,7 @@ def _unit(state: State) -> t.Iterator[Finding]:
             f"Pluto does not belong to {unit.name}, which is {unit.active}",
             "run ipsec_setup with state restarted to hand it over; its tunnels drop",
         )
-    elif not pids and unit.active == "activating" and (unit.sub == "auto-restart" or unit.restarts):
+    elif not pids and _flaps(unit):
         yield Finding(
             "flapping",
             "error",
@@ -196,6 +196,13 @@ def _unit(state: State) -> t.Iterator[Finding]:
             f"{unit.name} has failed ({unit.result})",
             f"read the log of {unit.name}, mend the cause, then run ipsec_setup with state started",
         )
+
+
+def _flaps(unit: Unit) -> bool:
+    """Whether the manager is between two attempts, or at one that is not its first."""
+    if unit.active == "deactivating":  # it cleans up after the last one; a stop that was asked for has succeeded
+        return unit.restarts > 0 and unit.result != "success"
+    return unit.active == "activating" and (unit.sub == "auto-restart" or unit.restarts > 0)
 
 
 def _lines(state: State, findings: tuple[Finding, ...]) -> tuple[str, ...]:

@@ -319,6 +319,7 @@ def test_start_waits_until_connections_are_loaded() -> None:
     [
         ("listening", {"hung": True}, "it did not answer on its control socket after 7 s"),
         ("listening", {"addresses": False}, "it listened on no interface after 7 s"),
+        ("listening", {"disk_full": True}, "its lock file .* held no process id, as on a full file system, after 7 s"),
         ("loaded", {"loading_looks": 10**6}, "it was still loading connections after 7 s"),
         ("loaded", {"declared": {"add": ("one", "two"), "start": ()}}, "it had not loaded two after 7 s"),
         ("established", {"declared": {"add": ("one",), "start": ("one",)}}, "there was no tunnel for one after 7 s"),

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, running, several, stopped
 
@@ -47,3 +49,13 @@ def test_every_pluto_is_listed() -> None:
     fake = FakeHost()
     several(fake)
     assert assess(observe(fake.host())).lines[-2:] == ("pluto pid 800", "pluto pid 801")
+
+
+@pytest.mark.parametrize(("result", "word"), [("exit-code", "flapping"), ("success", "stopped")])
+def test_a_unit_that_cleans_up_between_two_attempts_flaps_and_one_that_is_stopped_does_not(
+    result: str, word: str
+) -> None:
+    state = observe(FakeHost().host())
+    assert state.unit is not None
+    unit = dataclasses.replace(state.unit, active="deactivating", sub="stop-post", restarts=3, result=result)
+    assert assess(dataclasses.replace(state, unit=unit)).word == word
