@@ -83,7 +83,9 @@ def check_start_and_stop(world: World) -> None:
     (pluto,) = host.pluto.processes()
     unit = host.launcher.unit()
     assert unit is not None
-    assert (unit.active, unit.main_pid) == ("active", pluto.pid)
+    # pluto tells systemd that it is reloading while it reads its connections
+    assert unit.active in ("active", "reloading")
+    assert unit.main_pid == pluto.pid
     assert (host.pluto.lock().kind, host.pluto.lock().pid) == ("pluto", pluto.pid)
     assert (host.pluto.control().kind, host.pluto.control().pids) == ("listening", (pluto.pid,))
     _until(lambda: not host.pluto.loading())

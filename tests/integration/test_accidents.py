@@ -225,6 +225,10 @@ ACCIDENTS = (
     Accident("read-only run directory, stopped", "mount --bind /run/pluto /run/pluto; "
              "mount -o remount,bind,ro /run/pluto", "stopped", "", (START,), running=False,
              mend="umount -l /run/pluto", fails=dict.fromkeys(("started", "restarted"), "Read-only file system")),
+    Accident("full run directory", "mount -t tmpfs -o size=4k,mode=755 full /run/pluto; "
+             "head -c 4096 /dev/zero >/run/pluto/fill", "stopped", "", (START,), running=False,
+             mend="umount -l /run/pluto", args="start_timeout=30",
+             fails=dict.fromkeys(("started", "restarted"), "as on a full file system")),
 )  # fmt: skip
 
 
