@@ -70,6 +70,10 @@ def start(tmp_path: Path) -> c.Iterator[c.Callable[..., subprocess.Popen[bytes]]
             process = subprocess.Popen([str(path), "-c", "read line", *arguments], stdin=subprocess.PIPE)
             stack.enter_context(process)
             stack.callback(process.kill)
+            # the kernel shows the program a moment before its arguments
+            tools.wait_until(
+                lambda: processes.arguments(process.pid)[-1:] == ["read line", *arguments][-1:], 10, "start"
+            )
             return process
 
         yield started
