@@ -71,9 +71,8 @@ def start(tmp_path: Path) -> c.Iterator[c.Callable[..., subprocess.Popen[bytes]]
             stack.enter_context(process)
             stack.callback(process.kill)
             # the kernel shows the program a moment before its arguments
-            tools.wait_until(
-                lambda: processes.arguments(process.pid)[-1:] == ["read line", *arguments][-1:], 10, "start"
-            )
+            last = ["read line", *arguments][-1:]
+            tools.wait_until(lambda: processes.arguments(process.pid)[-1:] == last, 10, "no arguments")
             return process
 
         yield started
