@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as c
 import contextlib
 import io
+import os
 import shutil
 import signal
 import subprocess
@@ -79,8 +80,10 @@ def start(tmp_path: Path) -> c.Iterator[c.Callable[..., subprocess.Popen[bytes]]
 
 
 def test_end_ends_what_matches_and_nothing_else(start: c.Callable[..., subprocess.Popen[bytes]]) -> None:
-    target, bystander = start("one", "unit-target"), start("two", "unit-bystander")
-    processes.end(lambda pid: processes.arguments(pid)[-1:] == ["unit-target"], "the target")
+    # of this session alone: another one may run the same test beside it
+    mark = f"unit-target-{os.getpid()}"
+    target, bystander = start("one", mark), start("two", "unit-bystander")
+    processes.end(lambda pid: processes.arguments(pid)[-1:] == [mark], "the target")
     assert target.wait(5) == -signal.SIGKILL
     assert bystander.poll() is None
 
