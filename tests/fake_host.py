@@ -21,6 +21,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     Backend,
+    ConfigFault,
     Control,
     Flush,
     Leftovers,
@@ -55,7 +56,18 @@ class FakeHost:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.installed = True
+        self.program = Program("Libreswan", "4.10")
+        self.manager: t.Literal["systemd", "script", "direct"] = "systemd"
+        """A script knows of nothing but the lock file; direct knows of nothing."""
+        self.flushes = False
+        """The program, or its unit, flushes the kernel's tables when it starts and when it stops."""
         self.config_error: str | None = None
+        self.config_missing = False
+        self.rundir_error: str | None = None
+        self.nss_error: str | None = None
+        self.pyroute2 = True
+        """Whether the library is installed."""
+        self.log_rules: tuple[str, ...] = ()
         self.enabled = False
         self.masked = False
         self.unit_active = "inactive"
@@ -67,8 +79,14 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
+        self.denied = False
+        """The control socket refuses even root."""
+        self.other_plutos: list[Process] = []
+        """In other namespaces; no port shows them."""
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
+        self.arrivals: dict[float, str] = {}
+        """Connections that pluto takes later, by the time."""
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -102,6 +120,11 @@ class FakeHost:
         self.calls.append(call)
         if self.fail == call:
             raise error
+
+    def flush(self) -> None:
+        """What the program or its unit does to the kernel."""
+        if self.flushes:
+            self.leftovers = Leftovers(interfaces=self.leftovers.interfaces)
 
     def run_pluto(self, *, by_unit: bool = True) -> Process:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
@@ -139,11 +162,19 @@ class FakeLauncher:
     """The port `Launcher`."""
 
     fake: FakeHost
-    name: str = "systemd"
+
+    @property
+    def name(self) -> str:
+        return self.fake.manager
 
     def unit(self) -> Unit | None:
-        if not self.fake.installed:
+        if not self.fake.installed or self.fake.manager == "direct":
             return None
+        if self.fake.manager == "script":
+            lock = FakePluto(self.fake).lock()
+            active = {"pluto": "active", "dead": "failed", "reused": "failed"}.get(lock.kind, "inactive")
+            main_pid = lock.pid if active == "active" else None
+            return Unit("/etc/init.d/ipsec", active, enabled=self.fake.enabled, main_pid=main_pid)
         return Unit(
             name="ipsec.service",
             active=self.fake.unit_active,
@@ -165,25 +196,39 @@ class FakeLauncher:
 
     def start(self, timeout: float) -> None:
         self.fake.change("start", DaemonError("ipsec.service failed to start"))
-        if self.fake.unit_active != "active":
+        if self.fake.manager == "direct":
+            self.fake.run_pluto(by_unit=False)
+        elif self.fake.unit_active != "active":
+            self.fake.flush()
             self.fake.run_pluto()
 
     def stop(self, timeout: float) -> bool:
         self.fake.change("stop", DaemonError("ipsec.service failed to stop"))
-        if self.fake.immortal:
+        unit = self.unit()
+        if self.fake.immortal or unit is None:
+            return True
+        if self.fake.manager == "script":
+            if self.fake.hung and unit.main_pid is not None:
+                self.fake.clock.sleep(timeout)
+                return False
+            if unit.main_pid is not None:
+                self.fake.end_pluto(unit.main_pid)
+                self.fake.flush()
             return True
         if self.fake.hung and self.fake.unit_main_pid is not None:
             self.fake.clock.sleep(timeout)
             self.fake.unit_active = "deactivating"
             return False
+        if self.fake.unit_active not in ("inactive", "failed"):
+            self.fake.flush()
         if self.fake.unit_main_pid is not None:
             self.fake.end_pluto(self.fake.unit_main_pid)
         if self.fake.unit_active != "failed":
             self.fake.unit_active = "inactive"
         return True
 
-    def log(self) -> tuple[str, ...]:
-        return tuple(self.fake.log)
+    def log(self, about: str = "") -> tuple[str, ...]:
+        return tuple(line for line in self.fake.log if about in line)
 
     def enable(self, enabled: bool) -> None:
         self.fake.change("enable", ConfigError("cannot enable ipsec.service"))
@@ -197,18 +242,34 @@ class FakePluto:
     fake: FakeHost
 
     def program(self) -> Program | None:
-        return Program("Libreswan", "4.10") if self.fake.installed else None
+        return self.fake.program if self.fake.installed else None
+
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        if self.fake.config_missing:
+            return ConfigFault("missing", "/etc/ipsec.conf does not exist")
+        return ConfigFault("invalid", self.fake.config_error) if parse and self.fake.config_error else None
 
     def check_config(self) -> None:
-        if self.fake.config_error:
-            raise ConfigError(self.fake.config_error)
+        fault = self.config_fault(parse=True)
+        if fault is not None:
+            raise ConfigError(fault.reason)
+
+    def check_rundir(self, *, room: bool) -> None:
+        if self.fake.rundir_error:
+            raise DependencyError(self.fake.rundir_error)
+
+    def check_nss(self) -> None:
+        if self.fake.nss_error:
+            raise DependencyError(self.fake.nss_error)
 
     def processes(self) -> tuple[Process, ...]:
         return tuple(self.fake.plutos)
 
     def loading(self) -> bool:
+        if not self.fake.loading_looks:
+            return False
         self.fake.loading_looks -= 1
-        return self.fake.loading_looks >= 0
+        return True
 
     def lock(self) -> Lock:
         if not self.fake.lock_present:
@@ -227,7 +288,12 @@ class FakePluto:
         return Control(CONTROL, "listening", (self.fake.control_pid,))
 
     def ask(self) -> Answer | None:
-        return None if self.fake.hung or self.fake.control_pid is None else self.fake.answer
+        if self.fake.denied:
+            raise DependencyError("pluto's control socket refuses root")
+        if self.fake.hung or self.fake.control_pid is None:
+            return None
+        late = tuple(name for since, name in self.fake.arrivals.items() if since <= self.fake.clock.now())
+        return dataclasses.replace(self.fake.answer, connections=self.fake.answer.connections + late)
 
     @property
     def config(self) -> str:
@@ -241,6 +307,9 @@ class FakePluto:
 
     def old_locks(self) -> tuple[str, ...]:
         return ("/run/pluto/ipsec_setup.pid",) if self.fake.old_lock else ()
+
+    def log_rules(self) -> tuple[str, ...]:
+        return self.fake.log_rules
 
     def strangers(self) -> tuple[Stranger, ...]:
         return (self.fake.stranger,) if self.fake.stranger else ()
@@ -271,6 +340,7 @@ class FakePluto:
             return
         if self.fake.plutos:
             raise DaemonError("a pluto was started meanwhile")
+        self.fake.log_rules = ()
         self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
         self.fake.lock_pid = None
 
@@ -287,6 +357,10 @@ class FakeKernel:
     @property
     def name(self) -> Backend:
         return self.fake.backend
+
+    def check_clean(self) -> None:
+        if self.fake.leftovers.interfaces and not self.fake.pyroute2:
+            raise DependencyError("cannot remove the network device ipsec1: pyroute2 is not installed")
 
     def check_load(self) -> None:
         """Whether a module can be loaded is known only by trying."""

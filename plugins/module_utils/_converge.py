@@ -11,7 +11,7 @@ import typing as t
 
 from ._errors import IPsecError, VerifyError
 from ._model import Leftovers, State
-from ._plan import predict, steps
+from ._plan import StartPluto, StopPluto, predict, steps
 from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Outcome:
     actions: tuple[str, ...]
     messages: tuple[str, ...] = ()
     """The lines that went to the system log."""
+    flushed: str = ""
+    """What disappeared from the kernel that no pluto had made, in words."""
 
     @property
     def needless_stop(self) -> bool:
@@ -46,7 +48,10 @@ class Outcome:
             "repaired": [dataclasses.asdict(finding) for finding in found if finding.id not in left],
             "exit_status": 1 if self.needless_stop else 0,
             "messages": list(self.messages),
-            "warnings": [NOT_RUNNING] if self.needless_stop and self.actions else [],
+            "warnings": [
+                *([NOT_RUNNING] if self.needless_stop and self.actions else []),
+                *([self.flushed] if self.flushed else []),
+            ],
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
@@ -56,9 +61,12 @@ def observe(host: Host) -> State:
     """One look at the host; reads only."""
     plutos = host.pluto.processes()
     control = host.pluto.control()
+    program = host.pluto.program()
     return State(
-        program=host.pluto.program(),
+        program=program,
         config=host.pluto.config,
+        # a look at a living pluto costs two calls of its program already, and does not need the configuration
+        config_fault=host.pluto.config_fault(parse=not plutos and program is not None),
         manager=host.launcher.name,
         unit=host.launcher.unit(),
         plutos=plutos,
@@ -66,6 +74,7 @@ def observe(host: Host) -> State:
         zombies=() if plutos else host.pluto.zombies(),
         lock=host.pluto.lock(),
         old_locks=host.pluto.old_locks() if not plutos else (),
+        log_rules=host.pluto.log_rules() if not plutos else (),
         control=control,
         answer=host.pluto.ask() if control.kind == "listening" else None,
         backend=host.kernel.name,
@@ -109,6 +118,9 @@ def _apply(desired: Desired, host: Host) -> Outcome:
 
     if desired.running is False and not before.plutos:
         say(NOT_RUNNING)
+    # only a start or a stop can be the distribution's, and looking costs time on a gateway with many SAs
+    risky = desired.flush != "all" and any(isinstance(step, (StartPluto, StopPluto)) for step in plan)
+    foreign = host.kernel.leftovers() if risky else Leftovers()
     try:
         for step in plan:
             say(step.title)
@@ -120,7 +132,22 @@ def _apply(desired: Desired, host: Host) -> Outcome:
         say(str(exc))
         exc.done = tuple(done)
         raise
-    return Outcome(desired, before, after, tuple(done), tuple(messages))
+    flushed = _flushed(foreign, host.kernel.leftovers()) if foreign.foreign_policies or foreign.foreign_sas else ""
+    if flushed:
+        say(flushed)
+    return Outcome(desired, before, after, tuple(done), tuple(messages), flushed)
+
+
+def _flushed(before: Leftovers, after: Leftovers) -> str:
+    """What is gone that was not pluto's. Our own steps leave it: Libreswan's units, and the pluto of 5.x, do not."""
+    policies = before.foreign_policies - after.foreign_policies
+    sas = before.foreign_sas - after.foreign_sas
+    if policies <= 0 and sas <= 0:
+        return ""
+    return (
+        f"{max(policies, 0)} policies and {max(sas, 0)} SAs that pluto had not made are gone from the kernel: this "
+        "version of Libreswan flushes everybody's when it starts or stops; let their owner make them again"
+    )
 
 
 def _verify(desired: Desired, before: State, after: State) -> None:

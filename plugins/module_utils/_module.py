@@ -19,7 +19,7 @@ from ._direct import DirectLauncher
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
 from ._klips import KlipsKernel, NoKernel, auto_backend
-from ._pluto import CONFIG, LocalPluto
+from ._pluto import CONFIG, LocalPluto, config_setup
 from ._script import ScriptLauncher, find_script
 from ._system import LockFile, SystemLog
 from ._systemd import SystemdLauncher, booted_with_systemd
@@ -44,10 +44,18 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         launcher=_launcher(launcher, commands, clock, config),
         pluto=pluto,
         kernel=_kernel(backend, commands, pluto),
-        journal=SystemLog(),
+        journal=SystemLog(lambda: _priority(commands, config)),
         guard=LockFile(),
         clock=clock,
     )
+
+
+def _priority(commands: LocalCommands, config: str) -> str | None:
+    """`syslog=`; None where nothing says so, also because the configuration cannot be read: that is told elsewhere."""
+    try:
+        return config_setup(commands, config).get("syslog")
+    except (ConfigError, DependencyError):
+        return None
 
 
 def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: str) -> Launcher:

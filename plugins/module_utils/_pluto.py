@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, Control, Lock, Stranger
+from ._model import Answer, ConfigFault, Control, Lock, Stranger
+from ._nflog import LogRules
 from ._processes import (
     end_processes,
     find_program,
@@ -45,6 +47,13 @@ RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
 """In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
 RESOLV_MARKS = ("Libreswan", "Openswan")
 
+NSS_FILES = ("cert9.db", "key4.db")
+"""Of an NSS database; its third file, pkcs11.txt, may be missing."""
+
+NO_RIGHT = "no right to communicate with pluto"
+"""What whack says when the control socket refuses it for the lack of a permission: programs/whack/whack.c, 3.x to 5.x.
+"""
+
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""
@@ -66,7 +75,9 @@ class LocalPluto:
         self._old_locks = (*(f"{rundir}/{name}" for name in SETUP_FILES), SUBSYSTEM_LOCK)
         self._resolv_backups = tuple(f"{rundir}/{name}" for name in RESOLV_BACKUPS)
         self._lock = f"{rundir}/pluto.pid"
+        self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
+        self._log_rules = LogRules(commands)
         self.config = config
 
     def program(self) -> Program | None:
@@ -88,13 +99,59 @@ class LocalPluto:
             )
         return program
 
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        """See Pluto.config_fault."""
+        if not os.path.exists(self.config):
+            return ConfigFault("missing", f"{self.config} does not exist")
+        if not parse:
+            return None
+        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        if done.status == 0:
+            return None
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err)
+
     def check_config(self) -> None:
         """See Pluto.check_config."""
-        if not os.path.exists(self.config):
-            raise ConfigError(f"{self.config} does not exist; write it, for example with the role xswan.ipsec.ipsec")
-        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        fault = self.config_fault(parse=True)
+        if fault is not None and fault.kind == "missing":
+            raise ConfigError(f"{fault.reason}; write it, for example with the role xswan.ipsec.ipsec")
+        if fault is not None:
+            raise ConfigError(f"{fault.reason}; nothing was changed", output=fault.output)
+
+    def check_rundir(self, *, room: bool) -> None:
+        """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""
+        path = self._rundir
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise DependencyError(f"the run directory {path} is not a directory; remove what is there")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise DependencyError(
+                f"the run directory {path} is read-only; remount its file system read-write, and look why it is not"
+            )
+        space = os.statvfs(path)
+        # a file system that counts nothing has 0 of everything
+        if room and ((space.f_blocks and not space.f_bfree) or (space.f_files and not space.f_ffree)):
+            raise DependencyError(f"the file system of the run directory {path} is full; remove something from it")
+
+    def check_nss(self) -> None:
+        """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
+        folder = config_setup(self._commands, self.config).get("nssdir")
+        if folder is None:
+            return
+        if not os.path.isdir(folder):
+            raise DependencyError(f"there is no folder {folder} for pluto's NSS database; run `mkdir -m 700 {folder}`")
+        if not any(os.path.exists(f"{folder}/{name}") for name in NSS_FILES):
+            return
+        try:
+            done = self._commands.run("certutil", "-L", "-d", f"sql:{folder}", timeout=ANSWER_TIMEOUT)
+        except DependencyError:
+            return  # only who makes a database needs certutil
         if done.status != 0:
-            raise ConfigError(f"{self.config} is not valid: {done.reason}; nothing was changed", output=done.err)
+            raise DependencyError(
+                f"pluto's NSS database in {folder} is damaged: {done.reason}; put it back from a backup, or move its "
+                "files away and run `ipsec initnss` (its keys and certificates are lost then)"
+            )
 
     def declared(self) -> dict[str, tuple[str, ...]]:
         """See Pluto.declared; ipsec_addconn(8)."""
@@ -119,6 +176,10 @@ class LocalPluto:
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
         return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
+
+    def log_rules(self) -> tuple[str, ...]:
+        """See Pluto.log_rules."""
+        return tuple(rule.title for rule in self._log_rules.find())
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -160,6 +221,11 @@ class LocalPluto:
     def ask(self) -> Answer | None:
         """See Pluto.ask."""
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if NO_RIGHT in status.err + status.out:
+            raise DependencyError(
+                f"pluto's control socket {self._control} refuses root: {status.reason}; "
+                "look at SELinux's log (`ausearch -m avc`), and in a container give it CAP_DAC_OVERRIDE"
+            )
         if status.status != 0:
             return None
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
@@ -209,6 +275,7 @@ class LocalPluto:
         """See Pluto.remove_leftovers."""
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
+        self._log_rules.remove()
         for path in filter(os.path.exists, self._resolv_backups):
             self._restore_resolv_conf(path)
         for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):
@@ -234,6 +301,17 @@ class LocalPluto:
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("ipsec", *argv, timeout=timeout)
+
+
+def config_setup(commands: Commands, config: str = CONFIG) -> dict[str, str]:
+    """`config setup` of this configuration as its own program reads it: every keyword that has a value.
+
+    The output is made for a shell to evaluate: ipsec_addconn(8), option --configsetup.
+    """
+    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=30)
+    if done.status != 0:
+        raise ConfigError(f"`ipsec addconn --configsetup` cannot read {config}: {done.reason}; correct it")
+    return dict(re.findall(r"^export ([\w-]+)='(.*)'$", done.out, re.MULTILINE))
 
 
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:

@@ -20,8 +20,8 @@ What is a pluto's own, by the sources of Libreswan 3.30 to 5.4:
 
 Nothing tells pluto's other policies from an administrator's, so they are foreign: those that pass with `priority=` in
 ipsec.conf, those that 5.2 makes with priority 0 when an opportunistic peer did not answer, and the holes for IKE of
-nic-offload=packet. A larval SA is whose its reqid says; the kernel's own acquires have none, are foreign, and expire
-in 30 seconds; its IPIP SAs for IPComp are foreign, and go with the IPComp SA.
+nic-offload=packet. A larval SA is whose its reqid says; the kernel's own acquires without one are nobody's, not
+counted, and expire in 30 seconds; its IPIP SAs for IPComp are foreign, and go with the IPComp SA.
 """
 
 from __future__ import annotations
@@ -331,7 +331,8 @@ class XfrmSocket:
     def leftovers(self, interfaces: tuple[str, ...]) -> Leftovers:
         """Count own and foreign SAs and policies."""
         policies = [policy.own for policy in self._policies()]
-        sas = [sa.own for sa in self._sas()]
+        # an SA without an SPI is the kernel's own request for one, and expires
+        sas = [sa.own for sa in self._sas() if sa.own or any(sa.spi)]
         return Leftovers(sum(policies), sum(sas), interfaces, policies.count(False), sas.count(False))
 
     def remove_own(self) -> None:
@@ -509,16 +510,21 @@ def _is_ours(number: int, linkinfo: bytes) -> bool:
     return data.get(IFLA_XFRM_IF_ID) == U32.pack(number or 16384)
 
 
-def remove_device(name: str) -> None:
-    """Remove a network device; one that is gone already is no error. KernelError as the kernel says."""
+def _pyroute2(name: str) -> t.Any:
+    """The library that removes this device; DependencyError without it."""
     try:
         # by name: pyroute2 does not declare what it exports
-        pyroute2 = importlib.import_module("pyroute2")
+        return importlib.import_module("pyroute2")
     except ImportError:
         raise DependencyError(
             f"cannot remove the network device {name}: the Python library pyroute2 is not installed on this host; "
             f"install the package python3-pyroute2, or remove the device by `ip link del {name}`"
         ) from None
+
+
+def remove_device(name: str) -> None:
+    """Remove a network device; one that is gone already is no error. KernelError as the kernel says."""
+    pyroute2 = _pyroute2(name)
     indexes = [index for index, device in socket.if_nameindex() if device == name]
     with pyroute2.IPRoute() as route, _gone(errno.ENODEV):
         for index in indexes:
@@ -571,14 +577,20 @@ class XfrmKernel:
         with _xfrm() as tables:
             return Leftovers(interfaces=devices) if tables is None else tables.leftovers(devices)
 
+    def check_clean(self) -> None:
+        """See Kernel.check_clean: devices need pyroute2."""
+        devices = _own_devices()
+        if devices:
+            _pyroute2(devices[0])
+
     def clean(self, flush: Flush) -> None:
         """See Kernel.clean."""
         if flush == "none":
             return
+        for name in _own_devices():
+            remove_device(name)
         with _xfrm() as tables:
             if tables is not None and flush == "all":
                 tables.flush()
             elif tables is not None:
                 tables.remove_own()
-        for name in _own_devices():
-            remove_device(name)

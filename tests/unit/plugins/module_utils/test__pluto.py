@@ -66,6 +66,72 @@ def test_a_bad_configuration_is_refused_in_the_programs_words(tmp_path: object) 
     assert "nothing was changed" in str(caught.value)
 
 
+class Answers:
+    """Commands with an answer each, by a word of theirs."""
+
+    def __init__(self, **says: tuple[int, str, str]) -> None:
+        self.says = says
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        for word, (status, out, err) in self.says.items():
+            if word in argv or f"--{word}" in argv:
+                return Completed(argv, status, out, err)
+        raise DependencyError(f"the command {argv[0]} is not installed on this host")
+
+
+def test_whether_a_configuration_is_there_needs_no_program(tmp_path: Path) -> None:
+    config = tmp_path / "ipsec.conf"
+    pluto = LocalPluto(Says(None), config=str(config))
+    fault = pluto.config_fault(parse=False)
+    assert fault is not None
+    assert (fault.kind, fault.reason) == ("missing", f"{config} does not exist")
+    config.touch()
+    assert pluto.config_fault(parse=False) is None
+
+
+@pytest.mark.parametrize("name", ["", "new", "new/er"])
+def test_a_run_directory_that_is_missing_or_writable_is_fine(tmp_path: Path, name: str) -> None:
+    LocalPluto(Says(None), rundir=str(tmp_path / name)).check_rundir(room=True)
+
+
+def test_a_run_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pluto"
+    file.touch()
+    with pytest.raises(DependencyError, match=f"{file} is not a directory"):
+        LocalPluto(Says(None), rundir=str(file)).check_rundir(room=False)
+
+
+def nss(tmp_path: Path, status: int, err: str) -> LocalPluto:
+    """A pluto whose NSS database certutil reads like this."""
+    setup = (0, f"export nssdir='{tmp_path}/nss'\n", "")
+    return LocalPluto(Answers(configsetup=setup, certutil=(status, "", err)))
+
+
+def test_an_nss_database_that_is_well_or_still_to_be_made_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "nss").mkdir()
+    nss(tmp_path, 255, "SEC_ERROR_BAD_DATABASE").check_nss()
+    (tmp_path / "nss" / "cert9.db").touch()
+    nss(tmp_path, 0, "").check_nss()
+    LocalPluto(Answers(configsetup=(0, "export syslog='daemon.error'\n", ""))).check_nss()
+    LocalPluto(Answers(configsetup=(0, f"export nssdir='{tmp_path}/nss'\n", ""))).check_nss()
+
+
+def test_an_nss_database_that_is_damaged_or_has_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DependencyError, match="mkdir -m 700"):
+        nss(tmp_path, 0, "").check_nss()
+    (tmp_path / "nss").mkdir()
+    (tmp_path / "nss" / "key4.db").touch()
+    with pytest.raises(DependencyError, match=f"NSS database in {tmp_path}/nss is damaged.*SEC_ERROR_BAD_DATABASE"):
+        nss(tmp_path, 255, "certutil: function failed: SEC_ERROR_BAD_DATABASE: security library\n").check_nss()
+
+
+def test_a_socket_that_refuses_root_is_no_pluto_that_hangs() -> None:
+    refusal = 'whack: no right to communicate with pluto (access("/run/pluto/pluto.ctl"))\n'
+    with pytest.raises(DependencyError, match=r"refuses root.*no right to communicate"):
+        LocalPluto(Answers(whack=(33, "", refusal))).ask()
+    assert LocalPluto(Answers(whack=(33, "", "whack: is Pluto running?\n"))).ask() is None
+
+
 @pytest.mark.parametrize(
     ("content", "kind"), [(None, "absent"), ("", "damaged"), ("\n", "damaged"), ("no\n", "damaged"), ("1\n", "reused")]
 )
