@@ -9,6 +9,7 @@ import random
 
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, not_installed
+from walks import SEED
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError
@@ -22,10 +23,10 @@ FAULTS = ("start", "stop", "end", "write_lock", "listen", "remove_leftovers", "c
 ACCIDENTS = tuple(accident for accident in (*HEALTHY, *STRANGE) if accident is not not_installed)
 
 
-@pytest.mark.parametrize("seed", range(WALKS))
-def test_walk(seed: int) -> None:
-    """The seed is in the name of the test, the moves so far in its failure."""
-    walk = random.Random(seed)
+@pytest.mark.parametrize("number", range(WALKS))
+def test_walk(number: int) -> None:
+    """The seed is at the top of the run, the number in the name of the test, the moves so far in its failure."""
+    walk = random.Random(f"{SEED} {number}")
     fake = FakeHost()
     moves: list[str] = []
     for _move in range(walk.randint(10, 20)):
