@@ -76,6 +76,20 @@ def check_stopped(world: World) -> None:
     assert (unit.active, unit.main_pid, unit.masked) == ("inactive", None, False)
 
 
+def check_ready(world: World) -> None:
+    """Nothing stands in the way of a start or a clean-up."""
+    host = world.host
+    host.launcher.check_start()
+    host.launcher.check_enable()
+    host.pluto.check_rundir(room=True)
+    host.pluto.check_nss()
+    assert host.pluto.log_rules() == ()
+    assert host.pluto.strangers() == ()
+    host.kernel.check_load()
+    host.kernel.check_clean()
+    assert host.launcher.log("no line holds this") == ()
+
+
 def check_start_and_stop(world: World) -> None:
     """The manager's pluto owns lock file and control socket, answers, and takes all away when it ends."""
     host = world.host
@@ -209,7 +223,10 @@ def check_config(world: World) -> None:
     """A configuration that does not parse is a ConfigError, one that does is none."""
     pluto = world.host.pluto
     pluto.check_config()
+    assert pluto.config_fault(parse=True) is None
     world.break_config()
+    fault = pluto.config_fault(parse=True)
+    assert pluto.config_fault(parse=False) is None
     refusal = ""
     try:
         pluto.check_config()
@@ -217,6 +234,8 @@ def check_config(world: World) -> None:
         refusal = str(exc)
     world.mend_config()
     assert "not valid" in refusal
+    assert fault is not None
+    assert (fault.kind, "not valid" in fault.reason) == ("invalid", True)
     pluto.check_config()
 
 
@@ -230,6 +249,7 @@ def check_kernel(world: World) -> None:
 
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
+    check_ready,
     check_start_and_stop,
     check_by_hand,
     check_ends,
