@@ -97,6 +97,7 @@ class FakeHost:
         self._pids = itertools.count(800)
         self.files: dict[str, tuple[int, str]] = {}
         """Path to mode (-1: not root's) and text."""
+        self.backups = itertools.count()
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
@@ -374,7 +375,8 @@ class FakeFiles:
         self._fake.change("install", DaemonError("cannot install: every file is as it was"))
         olds = [(file.path, self._fake.files.pop(file.path, None)) for file in files]
         self._fake.files.update({file.path: (file.mode, file.text) for file in files if file.text is not None})
-        backups = {f"{path}.20260101T000000.000000Z~": old for path, old in olds if old is not None and keep}
+        number = next(self._fake.backups)
+        backups = {f"{path}.20260101T{number:06}.000000Z~": old for path, old in olds if old is not None and keep}
         self._fake.files.update(backups)
         return tuple(backups)
 
