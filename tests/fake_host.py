@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import typing as t
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -17,7 +18,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     IPsecError,
     KernelError,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
 from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     Backend,
@@ -110,10 +113,23 @@ class FakeHost:
         self.calls: list[str] = []
         """The changing calls, in order."""
         self._pids = itertools.count(800)
+        self.files: dict[str, tuple[int, str]] = {}
+        """Path to mode (-1: not root's) and text."""
+        self.backups = itertools.count()
+        self.trial: Trial | None = None
+        """What a trial in the sandbox brings; None: every connection is loaded."""
+        self.sandbox_error: str | None = None
 
     def host(self) -> Host:
         return Host(
-            FakeLauncher(self), FakePluto(self), FakeKernel(self), FakeJournal(self), FakeGuard(self), self.clock
+            FakeLauncher(self),
+            FakePluto(self),
+            FakeKernel(self),
+            FakeJournal(self),
+            FakeGuard(self),
+            self.clock,
+            FakeFiles(self),
+            FakeSandbox(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -409,3 +425,51 @@ class FakeGuard:
             yield
         finally:
             self.fake.guarded = False
+
+
+class FakeFiles:
+    """See Files."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def read(self, path: str) -> str | None:
+        return self._fake.files[path][1] if path in self._fake.files else None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self._fake.files if matches(path, pattern)))
+
+    def mode(self, path: str) -> int | None:
+        return self._fake.files[path][0] if path in self._fake.files else None
+
+    def real(self, path: str) -> str:
+        return path
+
+    def install(self, files: tuple[File, ...], keep: int) -> tuple[str, ...]:
+        self._fake.change("install", DaemonError("cannot install: every file is as it was"))
+        olds = [(file.path, self._fake.files.pop(file.path, None)) for file in files]
+        self._fake.files.update({file.path: (file.mode, file.text) for file in files if file.text is not None})
+        number = next(self._fake.backups)
+        backups = {f"{path}.20260101T{number:06}.000000Z~": old for path, old in olds if old is not None and keep}
+        self._fake.files.update(backups)
+        return tuple(backups)
+
+
+class FakeSandbox:
+    """See Sandbox."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def check(self) -> None:
+        if self._fake.sandbox_error:
+            raise DependencyError(self._fake.sandbox_error)
+
+    def load(self, candidate: Candidate, conf: IPsecConf, timeout: float) -> Trial:
+        self._fake.calls.append("load")
+        status = "".join(f'"{name}": 192.0.2.1...192.0.2.9; unrouted;\n' for name in conf.names())
+        return self._fake.trial or Trial("sandbox", started=True, status=status)
+
+    def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
+        self._fake.calls.append("check_only")
+        return Trial("static", reason=reason)

@@ -18,8 +18,10 @@ from ._commands import LocalCommands
 from ._direct import DirectLauncher
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
+from ._install import LocalFiles
 from ._klips import KlipsKernel, NoKernel, auto_backend
 from ._pluto import CONFIG, LocalPluto, config_setup
+from ._preflight import Unshared
 from ._script import ScriptLauncher, find_script
 from ._system import LockFile, SystemLog
 from ._systemd import SystemdLauncher, booted_with_systemd
@@ -47,6 +49,8 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         journal=SystemLog(lambda: _priority(commands, config)),
         guard=LockFile(),
         clock=clock,
+        files=LocalFiles(commands),
+        sandbox=Unshared(commands),
     )
 
 

@@ -18,13 +18,19 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import faults
 from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
+from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_connections
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
 
 
@@ -247,6 +253,38 @@ def check_kernel(world: World) -> None:
     assert kernel.tables() is not None
 
 
+def check_files(world: World) -> None:
+    """Files are replaced, and the newest of the old ones stay."""
+    files = world.host.files
+    path = files.real("/etc/xswan-contract.conf")
+    assert (files.read(path), files.mode(path)) == (None, None)
+    backups: list[str] = []
+    for text in ("one", "two", "three"):
+        backups += files.install((File(path, text, secret=text == "three"),), keep=5)
+        assert files.read(path) == text
+    assert [files.read(backup) for backup in backups] == ["one", "two"]
+    assert files.mode(path) == 0o600
+    assert files.glob("/etc/xswan-contract.*") == tuple(sorted((path, *backups)))
+    assert files.glob("/etc/xswan-contract*.conf") == (path,)
+    files.install((File(path, None), *(File(backup, None) for backup in backups)), keep=0)
+    assert files.glob("/etc/xswan-contract.*") == ()
+
+
+def check_sandbox(world: World) -> None:
+    """A pluto loads the candidate, and none is there for the host."""
+    host = world.host
+    host.sandbox.check()
+    text = "conn contract\n    left=%defaultroute\n    right=192.0.2.9\n    authby=secret\n    auto=start\n"
+    candidate = Candidate(host.pluto.config, (File(host.pluto.config, text),))
+    conf = read_conf(candidate.over(host.files), candidate.config)
+    trial = host.sandbox.load(candidate, conf, 300)
+    assert (trial.method, trial.checked, trial.started) == ("sandbox", 0, True)
+    assert parse_connections(trial.status) == ("contract",)
+    assert faults(conf, trial) == ()
+    assert host.sandbox.check_only(candidate, candidate.over(host.files), "why").reason == "why"
+    check_stopped(world)
+
+
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
     check_ready,
@@ -261,6 +299,8 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_enable,
     check_config,
     check_kernel,
+    check_files,
+    check_sandbox,
 )
 
 
@@ -271,10 +311,13 @@ def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
+def run_command(
+    args: list[str], *, environ_update: dict[str, str], data: bytes | None = None, **_how: object
+) -> tuple[int, str, str]:
     """What AnsibleModule.run_command does, for this file runs where no Ansible is."""
-    done = subprocess.run(args, env={**os.environ, **environ_update}, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+    env = {**os.environ, **environ_update}
+    done = subprocess.run(args, env=env, input=data, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 class Gateway:
@@ -289,6 +332,8 @@ class Gateway:
             SystemLog(),
             LockFile(),
             SystemClock(),
+            LocalFiles(commands),
+            Unshared(commands),
         )
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()
