@@ -38,6 +38,8 @@ test-fast: ## Run the tests of seconds: no lab, no gates
 accidents: ## Try every verb with every accident on real gateways (test: a selection)
 	@$(SETUP) --lab --cores
 	@XSWAN_ACCIDENTS=all $(BIN)/pytest tests/integration/test_accidents.py $(ARGS)
+	@# only what was tried whole is published
+	@$(if $(ARGS),,cp tests/output/accidents.md docs/accidents-results.md)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)

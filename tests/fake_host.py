@@ -379,12 +379,11 @@ class FakeKernel:
             raise DependencyError("cannot remove the network device ipsec1: pyroute2 is not installed")
 
     def check_load(self) -> None:
-        """Whether a module can be loaded is known only by trying."""
+        if not self.fake.xfrm_available:
+            raise KernelError("cannot load the kernel's XFRM interface")
 
     def load(self) -> None:
         self.fake.change("load", KernelError("cannot load"))
-        if not self.fake.xfrm_available:
-            raise KernelError("cannot load the kernel's XFRM interface")
         self.fake.xfrm_loaded = True
 
     def leftovers(self) -> Leftovers:

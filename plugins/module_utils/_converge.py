@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._clock import wait_until
 from ._errors import IPsecError, VerifyError
 from ._model import Leftovers, State
 from ._plan import StartPluto, StopPluto, predict, steps
@@ -18,6 +19,10 @@ if t.TYPE_CHECKING:
     from ._host import Host
     from ._model import Desired
 
+CONFIRM = 2.0
+"""Seconds between the two looks that it takes to replace a pluto that lives."""
+SETTLE = 10.0
+"""Seconds that a host may take to look as asked when all steps are done, for example while pluto runs its scripts."""
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
@@ -100,6 +105,11 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
     before = observe(host)
     plan = steps(desired, before)
+    if desired.running and not desired.restart and any(isinstance(step, StopPluto) for step in plan):
+        # what looks strange in one moment of a busy host must not cost a pluto its tunnels
+        host.clock.sleep(CONFIRM)
+        before = observe(host)
+        plan = steps(desired, before)
     for step in plan:
         step.check(host, before)
     return before, plan
@@ -126,7 +136,7 @@ def _apply(desired: Desired, host: Host) -> Outcome:
             say(step.title)
             step.apply(host)
             done.append(step.title)
-        after = observe(host)
+        after = _settled(desired, host)
         _verify(desired, before, after)
     except IPsecError as exc:
         say(str(exc))
@@ -150,10 +160,25 @@ def _flushed(before: Leftovers, after: Leftovers) -> str:
     )
 
 
+def _settled(desired: Desired, host: Host) -> State:
+    """The host once nothing is left to do, or as it still is after a while."""
+    after = observe(host)
+
+    def left() -> bool | None:
+        nonlocal after
+        after = observe(host)
+        return bool(steps(desired.settled(), after)) or None
+
+    if steps(desired.settled(), after):
+        wait_until(left, SETTLE, host.clock)
+    return after
+
+
 def _verify(desired: Desired, before: State, after: State) -> None:
     left = [step.title for step in steps(desired.settled(), after)]
     if left:
-        raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}", left=left)
+        why = "; ".join(finding.message for finding in assess(after).findings) or f"it is {assess(after).word}"
+        raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}; {why}", left=left)
     survivors = {process.identity for process in before.plutos} & {process.identity for process in after.plutos}
     if desired.restart and survivors:
         raise VerifyError(f"pluto was restarted, but pid {after.plutos[0].pid} is still the one of before")

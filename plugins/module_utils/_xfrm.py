@@ -41,7 +41,7 @@ from ._errors import DependencyError, KernelError
 from ._model import Leftovers, Tables
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._commands import Commands, Completed
     from ._model import Flush
 
 NETLINK_ROUTE = 0
@@ -559,17 +559,28 @@ class XfrmKernel:
             return None if tables is None else tables.sizes()
 
     def check_load(self) -> None:
-        """See Kernel.check_load: whether a module can be loaded is known only by trying."""
+        """See Kernel.check_load: the module must be there."""
+        if self.tables() is None:
+            self._modprobe("--dry-run")
 
     def load(self) -> None:
         """See Kernel.load."""
-        done = self._commands.run("modprobe", "xfrm_user", timeout=60)
-        if done.status != 0 or self.tables() is None:
-            raise KernelError(
-                f"cannot load the kernel's XFRM interface: modprobe xfrm_user: {done.reason}; install the modules of "
-                f"the running kernel ({os.uname().release}), or load xfrm_user on the host of this container",
-                errno=errno.EPROTONOSUPPORT,
-            )
+        done = self._modprobe()
+        if self.tables() is None:
+            raise self._cannot_load(done)
+
+    def _modprobe(self, *options: str) -> Completed:
+        done = self._commands.run("modprobe", *options, "xfrm_user", timeout=60)
+        if done.status != 0:
+            raise self._cannot_load(done)
+        return done
+
+    def _cannot_load(self, done: Completed) -> KernelError:
+        return KernelError(
+            f"cannot load the kernel's XFRM interface: modprobe xfrm_user: {done.reason}; install the modules of "
+            f"the running kernel ({os.uname().release}), or load xfrm_user on the host of this container",
+            errno=errno.EPROTONOSUPPORT,
+        )
 
     def leftovers(self) -> Leftovers:
         """See Kernel.leftovers; what is own is said at the top of this file."""

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import collections.abc as c
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -219,6 +221,23 @@ def test_processes_are_known_by_their_program(pluto: Path) -> None:
         finally:
             process.kill()
     assert process.pid not in [p.pid for p in look.processes()]
+
+
+def test_a_child_that_a_pluto_forks_is_no_pluto_of_its_own(tmp_path: Path) -> None:
+    look = LocalPluto(Says(None))
+    # a shell forks for a command in brackets
+    pluto = Path(shutil.copy(os.path.realpath("/bin/sh"), tmp_path / "pluto"))
+    with subprocess.Popen([pluto, "-c", "(while :; do sleep 1; done); true"]) as process:
+        try:
+            assert found(lambda: bool(children(process.pid)))
+            (child,) = children(process.pid)
+            assert found(lambda: os.path.realpath(f"/proc/{process.pid}/exe") == str(pluto))
+            assert os.path.realpath(f"/proc/{child}/exe") == str(pluto)
+            assert process.pid in [p.pid for p in look.processes()]
+            assert child not in [p.pid for p in look.processes()]
+        finally:
+            os.kill(child, signal.SIGKILL)
+            process.kill()
 
 
 def test_a_program_that_only_calls_itself_pluto_is_none() -> None:
