@@ -33,7 +33,7 @@ CAUSES: t.Final = {
     ),
     "unoriented": Cause(
         "neither left= nor right= is an address of this host",
-        "give the host the address, or correct left=; then run `ipsec whack --listen`",
+        "give it the address, bring up the interface that left= names, or correct left=; then `ipsec whack --listen`",
     ),
     "rejected": Cause(
         "it is in the configuration, but pluto has not loaded it",
