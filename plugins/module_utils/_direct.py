@@ -7,24 +7,15 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from ._errors import ConfigError, DaemonError
-from ._pluto import RUNDIR, config_setup
+from ._log import LOG, read_log
+from ._pluto import RUNDIR
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
     from ._host import Clock
-
-LOG = "/var/log/pluto.log"
-"""Where Libreswan's own `ipsec setup` has pluto log when it was built for no init system."""
-SYSLOGS = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
-"""Where the system log's facility authpriv, pluto's, goes: Debian, Red Hat, others."""
-LOG_LINES = 15
-LOG_TAIL = 262144
-"""Bytes of a log that are looked at: a thousand connections' worth."""
-DEBUG = re.compile(r"(^|: )\| ")
 
 EXITS = {
     2: "its control socket failed",
@@ -121,34 +112,3 @@ class DirectLauncher:
             os.chmod(self._rundir, 0o755)
         except OSError as exc:
             raise DaemonError(f"cannot make the folder {self._rundir}: {exc.strerror}", errno=exc.errno) from exc
-
-
-def read_log(commands: Commands, config: str, about: str = "") -> tuple[str, ...]:
-    """The last lines of pluto's log that hold `about`: the file of `logfile=`, else the system log, else LOG."""
-    try:
-        named = config_setup(commands, config).get("logfile")
-    except ConfigError:
-        named = None
-    paths = [named] if named else [*SYSLOGS, LOG] if os.path.exists("/dev/log") else [LOG]
-    for path in filter(os.path.exists, paths):
-        lines = last_lines(path, "pluto" if path in SYSLOGS else "", about)
-        if lines:
-            return lines
-    return ()
-
-
-def last_lines(path: str, *words: str) -> tuple[str, ...]:
-    """The last lines of a file that hold these words, without pluto's debug lines."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
-        text = file.read().decode(errors="replace")
-    return telling(text, *words)
-
-
-def telling(log: str, *words: str) -> tuple[str, ...]:
-    """The last lines of a log that hold these words.
-
-    pluto's debug lines (`| ...`) are left out: no reason is among them, and with plutodebug=private they hold keys.
-    """
-    lines = [line for line in log.splitlines() if all(word in line for word in words) and not DEBUG.search(line)]
-    return tuple(lines[-LOG_LINES:])

@@ -17,7 +17,7 @@ import typing as t
 
 from ._candidate import hide
 from ._ipsec_conf import IPsecConf, Parameter, Place
-from ._whack import parent, parse_connections
+from ._whack import parent, parse_status
 
 Severity = t.Literal["error", "warning"]
 Method = t.Literal["sandbox", "static"]
@@ -365,7 +365,7 @@ def _of_secrets(trial: Trial) -> t.Iterator[Fault]:
 
 def _loaded(conf: IPsecConf, trial: Trial) -> t.Iterator[Fault]:
     """What pluto made of the connections."""
-    loaded = set(parse_connections(trial.status))
+    loaded = set(parse_status(trial.status, "").connections)
     adds = dict(trial.adds)
     spoken: set[str] = set()
     for line in (*trial.log.splitlines(), *(line for text in adds.values() for line in text.splitlines())):

@@ -22,7 +22,8 @@ import typing as t
 
 from ._errors import ConfigError, DependencyError, KernelError
 from ._model import Leftovers, Tables
-from ._pluto import CONFIG, config_setup
+from ._pluto import CONFIG
+from ._settings import config_setup
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed

@@ -20,9 +20,10 @@ from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
 from ._install import LocalFiles
 from ._klips import KlipsKernel, NoKernel, auto_backend
-from ._pluto import CONFIG, LocalPluto, config_setup
+from ._pluto import CONFIG, LocalPluto
 from ._preflight import Unshared
 from ._script import ScriptLauncher, find_script
+from ._settings import config_setup
 from ._system import LockFile, SystemLog
 from ._systemd import SystemdLauncher, booted_with_systemd
 from ._xfrm import XfrmKernel

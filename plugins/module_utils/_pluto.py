@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, ConfigFault, Control, Lock, Stranger
+from ._log import read_history
+from ._model import ConfigFault, Control, Lock, Stranger
 from ._nflog import LogRules
 from ._processes import (
     end_processes,
@@ -26,11 +26,12 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._whack import parse_connections, parse_interfaces, parse_traffic, parse_version
+from ._settings import config_setup
+from ._whack import parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Process, Program
+    from ._model import Answer, Process, Program
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -154,16 +155,28 @@ class LocalPluto:
             )
 
     def declared(self) -> dict[str, tuple[str, ...]]:
-        """See Pluto.declared; ipsec_addconn(8)."""
-        options = {"add": ("--listadd", "--listroute", "--liststart"), "start": ("--liststart",)}
-        return {kind: tuple(sorted(set(self._listed(*lists)))) for kind, lists in options.items()}
+        """See Pluto.declared."""
+        wanted = {"add": ("add", "ondemand", "start", "keep"), "start": ("start",)}
+        configured = sorted(self.configured().items())
+        return {kind: tuple(name for name, auto in configured if auto in autos) for kind, autos in wanted.items()}
 
-    def _listed(self, *lists: str) -> t.Iterator[str]:
-        for option in lists:
-            done = self._ipsec("addconn", "--config", self.config, option, timeout=60)
-            if done.status != 0:
-                raise ConfigError(f"`ipsec addconn {option}` cannot read {self.config}: {done.reason}")
-            yield from done.out.split()
+    def configured(self) -> dict[str, str]:
+        """See Pluto.configured.
+
+        Of all programs that read ipsec.conf only this one tells every auto= at once, in Openswan 2.6 to Libreswan 5.x.
+        """
+        done = self._ipsec("readwriteconf", "--config", self.config, timeout=60)
+        if done.status != 0:
+            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}")
+        return parse_auto(done.out)
+
+    def certificates(self) -> dict[str, int]:
+        """See Pluto.certificates."""
+        return parse_certificates(self._ipsec("whack", "--listcerts", timeout=ANSWER_TIMEOUT).out)
+
+    def log(self, since: float) -> tuple[str, ...]:
+        """See Pluto.log."""
+        return read_history(self._commands, self.config, since)
 
     def processes(self) -> tuple[Process, ...]:
         """See Pluto.processes."""
@@ -228,14 +241,14 @@ class LocalPluto:
             )
         if status.status != 0:
             return None
+        program = self._program
+        if program is not None and program.name == "Openswan":
+            # its whack cannot ask for traffic
+            return parse_status(status.out, "")
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
         if traffic.status != 0:
             return None
-        return Answer(
-            interfaces=parse_interfaces(status.out),
-            connections=parse_connections(status.out),
-            child_sas=parse_traffic(traffic.out),
-        )
+        return parse_status(status.out, traffic.out)
 
     def listen(self) -> None:
         """See Pluto.listen."""
@@ -301,17 +314,6 @@ class LocalPluto:
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("ipsec", *argv, timeout=timeout)
-
-
-def config_setup(commands: Commands, config: str = CONFIG) -> dict[str, str]:
-    """`config setup` of this configuration as its own program reads it: every keyword that has a value.
-
-    The output is made for a shell to evaluate: ipsec_addconn(8), option --configsetup.
-    """
-    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=30)
-    if done.status != 0:
-        raise ConfigError(f"`ipsec addconn --configsetup` cannot read {config}: {done.reason}; correct it")
-    return dict(re.findall(r"^export ([\w-]+)='(.*)'$", done.out, re.MULTILINE))
 
 
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ._direct import telling
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._log import LOG_LINES, telling
 from ._model import Unit
 
 if t.TYPE_CHECKING:
@@ -103,7 +103,7 @@ class SystemdLauncher:
             f"--unit={UNIT}",
             timeout=QUERY_TIMEOUT,
         )
-        return telling(done.out, about)
+        return telling(done.out.splitlines(), about)[-LOG_LINES:]
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)

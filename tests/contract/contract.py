@@ -30,7 +30,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPlu
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
-from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_connections
+from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
 
 
@@ -121,6 +121,32 @@ def check_start_and_stop(world: World) -> None:
     check_stopped(world)
     assert host.launcher.stop(90) is True
     check_stopped(world)
+
+
+def check_connections(world: World) -> None:
+    """The configuration, pluto and its log know the same connections."""
+    host = world.host
+    host.launcher.start(90)
+    _until(lambda: host.pluto.control().kind == "listening" and not host.pluto.loading())
+    answer = host.pluto.ask()
+    assert answer is not None
+    configured = host.pluto.configured()
+    assert {name for name, auto in configured.items() if auto != "ignore"} == set(answer.connections)
+    (pluto,) = host.pluto.processes()
+    for name in answer.connections:
+        assert any(f'"{name}"' in line for line in host.pluto.log(pluto.started))
+    assert answer.unknown_lines == 0
+    assert host.pluto.certificates() == {}
+    assert host.launcher.stop(90) is True
+    assert host.pluto.certificates() == {}
+    world.break_config()
+    refused = False
+    try:
+        host.pluto.configured()
+    except ConfigError:
+        refused = True
+    world.mend_config()
+    assert refused
 
 
 def check_by_hand(world: World) -> None:
@@ -279,7 +305,7 @@ def check_sandbox(world: World) -> None:
     conf = read_conf(candidate.over(host.files), candidate.config)
     trial = host.sandbox.load(candidate, conf, 300)
     assert (trial.method, trial.checked, trial.started) == ("sandbox", 0, True)
-    assert parse_connections(trial.status) == ("contract",)
+    assert parse_status(trial.status, "").connections == ("contract",)
     assert faults(conf, trial) == ()
     assert host.sandbox.check_only(candidate, candidate.over(host.files), "why").reason == "why"
     check_stopped(world)
@@ -289,6 +315,7 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
     check_ready,
     check_start_and_stop,
+    check_connections,
     check_by_hand,
     check_ends,
     check_lock_file,

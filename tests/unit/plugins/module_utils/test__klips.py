@@ -27,7 +27,8 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._klips import (
     present_stacks,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Program, Tables
-from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import CONFIG, config_setup
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import CONFIG
+from ansible_collections.xswan.ipsec.plugins.module_utils._settings import config_setup
 
 DEVICES = """\
 1: lo: <LOOPBACK,UP,LOWER_UP> mtu 16436 qdisc noqueue state UNKNOWN

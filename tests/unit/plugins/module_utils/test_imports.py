@@ -13,7 +13,7 @@ import pytest
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
-    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack"),
+    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack", "_connections"),
     *("_ipsec_conf", "_candidate", "_faults", "_config"),
 }
 PURE_STDLIB = {"__future__", "dataclasses", "fnmatch", "ipaddress", "posixpath", "re", "typing"}
