@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from ansible_collections.xswan.ipsec.plugins.plugin_utils._fleet import Fleet, look_from
+
 NOW = 1796000000
 """Seconds since the epoch, the moment of every made-up look."""
 DAY = 86400
@@ -73,7 +75,12 @@ def connection(local: str, remote: str, *, up: bool = True, traffic: tuple[int, 
         "well": up,
         "reason": None if up else NO_ANSWER,
         "local": {
-            "address": local, "id": local, "interface": "eth0", "certificate": None, "certificate_expires": None, **ends
+            "address": local,
+            "id": local,
+            "interface": "eth0",
+            "certificate": None,
+            "certificate_expires": None,
+            **ends,
         },
         "remote": {"address": remote, "id": remote, **ends},
         "ike": ike if up else None,
@@ -112,8 +119,15 @@ def facts(own: str, connections: dict[str, Result] | None, **more: t.Any) -> Res
             {"interface": "eth0", "address": own, "port": 500, "protocol": "udp", "nat_t": False},
         ],
         "kernel": {
-            "backend": "xfrm", "loaded": True, "sas": 2 * len(values), "larval": 0, "policies_in": len(values),
-            "policies_out": len(values), "policies_fwd": len(values), "policies_socket": 8, "statistics": {},
+            "backend": "xfrm",
+            "loaded": True,
+            "sas": 2 * len(values),
+            "larval": 0,
+            "policies_in": len(values),
+            "policies_out": len(values),
+            "policies_fwd": len(values),
+            "policies_socket": 8,
+            "statistics": {},
         },
     }
     if connections is not None:
@@ -230,3 +244,11 @@ def branches(count: int, hubs: int = 3) -> dict[str, Result]:
         version = "5.2" if number % 3 == 0 else "4.10"
         found[name] = unreachable() if dead else result(address(number), connections[number], version=version)
     return found
+
+
+def fleet(results: dict[str, Result | None] | dict[str, Result], now: int = NOW + 20) -> Fleet:
+    """The picture of such a fleet."""
+    found = hostvars(dict(results))
+    return Fleet(
+        (look_from(name, value.get("ipsec_look"), value["ansible_host"]) for name, value in found.items()), now
+    )

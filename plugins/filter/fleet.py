@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible.errors import AnsibleError, AnsibleFilterTypeError
+from ansible.errors import AnsibleError, AnsibleFilterError
 
 from ..plugin_utils._fleet import Fleet, look_from
 from ..plugin_utils._metrics import metrics
@@ -22,7 +22,7 @@ from ..plugin_utils._table import table
 
 def _fleet(hostvars: t.Any, hosts: t.Any, variable: str) -> Fleet:
     if not isinstance(hostvars, t.Mapping) or not isinstance(hosts, (list, tuple)):
-        raise AnsibleFilterTypeError(
+        raise AnsibleFilterError(
             f"expected hostvars and a list of host names, got {type(hostvars).__name__} and {type(hosts).__name__}"
         )
     return Fleet((_gateway(hostvars, host, variable) for host in hosts), time.time())

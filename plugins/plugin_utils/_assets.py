@@ -25,6 +25,7 @@ html { font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans"
 body { margin: 0; padding: 1.6rem 2rem 3rem; background: var(--bg); color: var(--text);
   font-variant-numeric: tabular-nums; }
 h1 { font-size: 1.5rem; font-weight: 650; margin: 0; letter-spacing: -.01em; }
+section { scroll-margin-top: 4rem; }
 h2 { font-size: 1.05rem; font-weight: 650; margin: 2.4rem 0 .5rem; }
 p { margin: .3rem 0 .7rem; color: var(--soft); max-width: 78ch; }
 svg.i { width: .86em; height: .86em; flex: none; vertical-align: -.06em; }
@@ -59,6 +60,8 @@ td.num, th.num { text-align: right; white-space: nowrap; }
 td.tight { white-space: nowrap; }
 td .log { display: block; margin-top: .15rem; color: var(--soft); font: .86rem/1.4 ui-monospace, "DejaVu Sans Mono",
   Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+details { margin-top: .15rem; } summary { color: var(--soft); cursor: pointer; }
+details ul { margin: .3rem 0; padding-left: 1.1rem; columns: 2 22rem; } details li { break-inside: avoid; }
 tr[hidden] { display: none; }
 .state { display: inline-flex; gap: .4em; align-items: baseline; white-space: nowrap; }
 .bar { display: block; width: 7rem; height: .34rem; margin: .2rem 0 0 auto; border-radius: 2px; background: var(--line);
@@ -89,13 +92,15 @@ td.nothing { color: var(--soft); text-align: center; }
 .h small { display: block; color: var(--soft); font-size: .82rem; }
 td.asym { box-shadow: inset 0 0 0 2px var(--warn); }
 .why { display: block; margin-top: .2rem; font-size: .82rem; color: var(--warn); max-width: 15rem; }
-.compact th, .compact td { padding: .12rem .2rem; }
+table.matrix.compact td { padding: .12rem .15rem; vertical-align: middle; }
 table.matrix.compact thead th:not(:first-child) span { writing-mode: vertical-rl; transform: rotate(180deg);
-  max-height: 11rem; overflow: hidden; text-overflow: ellipsis; }
-table.matrix.compact th { font-size: .86rem; font-weight: 500; padding: .2rem .45rem; }
-.compact .halves { gap: 0; grid-template-columns: 1.25rem 1.25rem; }
+  max-height: 12rem; overflow: hidden; text-overflow: ellipsis; padding: .2rem 0; }
+.compact thead svg.i { transform: rotate(180deg); }
+table.matrix.compact th { font-size: .86rem; font-weight: 500; padding: .2rem .35rem; }
+table.matrix.compact tbody th { vertical-align: middle; line-height: 1.2; }
+.compact .halves { gap: 0; grid-template-columns: .95rem .95rem; justify-content: center; }
 .compact .h { padding: 0; text-align: center; }
-svg.map { display: block; width: 100%; max-width: 46rem; border: 1px solid var(--line); background: var(--panel); }
+svg.map { display: block; width: 100%; max-width: 38rem; border: 1px solid var(--line); background: var(--panel); }
 svg.map path { fill: currentColor; } svg.map .down, svg.map .partial { stroke: currentColor; }
 footer { margin-top: 3rem; color: var(--soft); }
 

@@ -37,9 +37,7 @@ def clean(value: t.Any) -> str:
         text = text[: LONGEST - 1] + "…"
     if text.isascii() and text.isprintable():
         return "".join(text)
-    return "".join(
-        " " if char in "\t\n\r" else "?" if unicodedata.category(char) in HIDDEN else char for char in text
-    )
+    return "".join(" " if char in "\t\n\r" else "?" if unicodedata.category(char) in HIDDEN else char for char in text)
 
 
 def _text(value: t.Any) -> str | None:
@@ -80,11 +78,6 @@ class Reason:
     message: str
     cure: str
     log: str | None
-
-    @property
-    def line(self) -> str:
-        """The reason in one line, without its cure."""
-        return f"{self.id}: {self.message}" if self.message else self.id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,11 +196,25 @@ class Trouble:
 
     level: Level
     where: str
-    what: str
-    """gateway, tunnel NAME, between, certificate NAME."""
+    """The gateway, or both of a pair."""
+    kind: t.Literal["gateway", "tunnel", "pair", "certificate"]
+    name: str
+    """Of the tunnel or the certificate; empty for gateways and pairs."""
+    id: str
+    """One word for all troubles of this sort."""
     why: str
     cure: str
     log: str | None = None
+
+    @property
+    def what(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.name}" if self.name else self.kind
+
+    @property
+    def line(self) -> str:
+        """What is wrong, without its cure."""
+        return f"{self.id}: {self.why}" if self.why else self.id
 
 
 def look_from(name: str, result: t.Any, address: str | None = None) -> Gateway:
@@ -397,30 +404,33 @@ class Fleet:
         for (one, other), (_there, _back, wrong) in self.pairs.items():
             if wrong and one < other:
                 cure = "look at the tunnel on both, and compare their configurations"
-                found.append(Trouble("warn", f"{one}, {other}", "between", wrong, cure))
+                found.append(Trouble("warn", f"{one}, {other}", "pair", "", "asymmetric", wrong, cure))
         order = ("bad", "warn", "good")
         return tuple(sorted(found, key=lambda trouble: order.index(trouble.level)))
 
     def _of_gateway(self, gateway: Gateway) -> t.Iterator[Trouble]:
         name = gateway.name
         if gateway.error is not None:
-            cure = f"ansible {name} -m ansible.builtin.ping" if gateway.word == "unreachable" else "see the run's output"
-            yield Trouble("bad", name, "gateway", f"{gateway.word}: {gateway.error}", cure)
+            cure = "mend what the message names, and look again"
+            if gateway.word == "unreachable":
+                cure = "see that the host is up, and that ansible -m ansible.builtin.ping reaches it"
+            yield Trouble("bad", name, "gateway", "", gateway.word, gateway.error, cure)
         elif gateway.word != "running" and not any(finding.severity == "error" for finding in gateway.findings):
-            yield Trouble("bad", name, "gateway", gateway.word, "run ipsec_setup with state started")
+            yield Trouble("bad", name, "gateway", "", gateway.word, "", "run ipsec_setup with state started")
         for finding in gateway.findings:
             level: Level = "bad" if finding.severity == "error" else "warn"
-            yield Trouble(level, name, "gateway", f"{finding.id}: {finding.message}", finding.cure)
+            yield Trouble(level, name, "gateway", "", finding.id, finding.message, finding.cure)
         for tunnel in gateway.tunnels or ():
-            if tunnel.reason is not None:
-                why = tunnel.reason
-                yield Trouble("bad", name, f"tunnel {tunnel.name}", why.line, why.cure, why.log)
+            why = tunnel.reason
+            if why is not None:
+                yield Trouble("bad", name, "tunnel", tunnel.name, why.id, why.message, why.cure, why.log)
         for certificate, expires in certificates(gateway):
             left = expires - self.now
-            if left < WARN_DAYS * DAY:
-                why = f"expires in {left // DAY} days" if left > 0 else "has expired"
-                level = "warn" if left > 0 else "bad"
-                yield Trouble(level, name, f"certificate {certificate}", f"{why}: {utc(expires)}", "renew it")
+            if left <= 0:
+                yield Trouble("bad", name, "certificate", certificate, "expired", utc(expires), "renew it")
+            elif left < WARN_DAYS * DAY:
+                when = f"in {duration(left)}, {utc(expires)}"
+                yield Trouble("warn", name, "certificate", certificate, "expires", when, "renew it")
 
     def count(self, word: Word) -> int:
         """How many tunnels of the fleet are in this state, each end counted."""
@@ -441,9 +451,7 @@ class Fleet:
         return dict(sorted(found.items(), key=lambda item: (item[0] != "running", item[0])))
 
 
-def _owners(
-    gateways: t.Iterable[Gateway], marks: t.Callable[[Gateway], t.Iterable[str]]
-) -> dict[str, frozenset[str]]:
+def _owners(gateways: t.Iterable[Gateway], marks: t.Callable[[Gateway], t.Iterable[str]]) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for gateway in gateways:
         for mark in marks(gateway):
@@ -464,7 +472,7 @@ def _asymmetry(one: str, there: Side, other: str, back: Side) -> str | None:
         return f"{one} says {there.word}, {other} says {back.word}"
     for a, mine, b, yours in ((one, there, other, back), (other, back, one, there)):
         if mine.word == "up" and mine.traffic.sent and not yours.traffic.received:
-            return f"one way: {a} sends to {b}, and nothing arrives"
+            return f"{a} sends to {b}, and nothing arrives"
     return None
 
 

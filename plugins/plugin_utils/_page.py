@@ -20,12 +20,14 @@ from ._fleet import DAY, WARN_DAYS, certificates, duration, size, utc
 if t.TYPE_CHECKING:
     from markupsafe import Markup
 
-    from ._fleet import Fleet, Gateway, Side, Tunnel
+    from ._fleet import Fleet, Gateway, Side, Trouble, Tunnel
 
 WORDY = 12
 """Up to this many gateways the cells of the matrix have words and numbers, above it only shapes."""
 MATRIX = 40
 """Above this many gateways the matrix holds only those with trouble, at most this many."""
+ALIKE = 4
+"""More troubles of one sort than this are one row that opens."""
 ROWS = 2000
 """So many tunnels are listed, those that are not well first."""
 
@@ -58,7 +60,9 @@ def page(fleet: Fleet) -> str:
     from markupsafe import Markup
 
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
+    )
     first, last = (utc(seconds) for seconds in fleet.looked)
     seen = _format("<time>{}</time>", first)
     if last != first:
@@ -79,7 +83,9 @@ def page(fleet: Fleet) -> str:
         _tunnels(fleet),
         _versions(fleet),
         _certificates(fleet),
-        Markup("<footer>Made by the playbook xswan.ipsec.status. Bytes are those of the Child SAs of the moment.</footer>"),
+        Markup(
+            "<footer>Made by the playbook xswan.ipsec.status. Bytes are those of the Child SAs of the moment.</footer>"
+        ),
     ]
     head = _format(
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -134,22 +140,25 @@ def _cell(value: t.Any, kind: str = "") -> Markup:
 
 def _bar(count: int, most: int, kind: str) -> Markup:
     """A number of bytes with its share of the largest one."""
-    bar = _format('<i style="--w:{:.1f}%"></i>', 100 * count / most) if count else ""
-    return _format('<td class="num">{}<span class="bar {}">{}</span></td>', size(count), kind, bar)
+    template = '<span class="bar {}"><i style="--w:{:.1f}%"></i></span>'
+    bar = _format(template, kind, 100 * count / most) if count else ""
+    return _format('<td class="num">{}{}</td>', size(count), bar)
 
 
 def _sums(fleet: Fleet) -> Markup:
     running = sum(gateway.word == "running" for gateway in fleet.gateways)
     words = {word: fleet.count(t.cast("t.Any", word)) for word in ("up", "partial", "idle", "down")}
     total = sum(words.values())
-    states = ", ".join(f"{count} {word}" for word, count in fleet.words.items() if word != "running") or "all well"
-    others = ", ".join(f"{count} {LEGEND[word]}" for word, count in words.items() if count and word != "up")
+    states = ", ".join(f"{count} {word}" for word, count in fleet.words.items() if word != "running") or "all of them"
+    others = ", ".join(f"{count:,} {word}" for word, count in words.items() if count and word != "up")
     bad = sum(trouble.level == "bad" for trouble in fleet.troubles)
+    mild = len(fleet.troubles) - bad
+    severities = ", ".join(_count(count, word) for count, word in ((bad, "error"), (mild, "warning")) if count)
     expiries = [(expires, gateway.name) for gateway in fleet.gateways for _name, expires in certificates(gateway)]
     boxes = [
-        ("Gateways running", running, f"of {len(fleet.gateways)}", states),
-        ("Tunnel ends up", words["up"], f"of {total}", others or "none is down"),
-        ("Needs attention", len(fleet.troubles), "", f"{bad} of it errors" if fleet.troubles else "nothing"),
+        ("Gateways running", f"{running:,}", f"of {len(fleet.gateways):,}", states),
+        ("Tunnel ends up", f"{words['up']:,}", f"of {total:,}", others or "none is down"),
+        ("Needs attention", f"{len(fleet.troubles):,}", "", severities or "all is well"),
         ("Received", size(sum(gateway.traffic.received for gateway in fleet.gateways)), "", "by all gateways"),
         ("Sent", size(sum(gateway.traffic.sent for gateway in fleet.gateways)), "", "by all gateways"),
     ]
@@ -174,22 +183,58 @@ def _left(seconds: int) -> str:
 def _troubles(fleet: Fleet) -> Markup:
     title = "Needs attention"
     if not fleet.troubles:
-        return _section("attention", title, _format("<p>{} Nothing: all is well.</p>", _icon("up")))
-    rows = []
+        return _section("attention", title, _format("<p>{} All is well.</p>", _state("up", "Nothing")))
+    groups: dict[tuple[str, str, str], list[Trouble]] = {}
     for trouble in fleet.troubles:
-        log = _format('<span class="log">{}</span>', trouble.log) if trouble.log else ""
-        shape, word = LEVELS[trouble.level]
-        rows.append(
-            _row(
-                trouble.level,
-                _cell(_state(shape, word, trouble.level)),
-                _cell(trouble.where),
-                _cell(trouble.what),
-                _cell(_format("{}{}", trouble.why, log)),
-                _cell(trouble.cure),
+        groups.setdefault((trouble.level, trouble.kind, trouble.id), []).append(trouble)
+    rows = []
+    for group in groups.values():
+        rows += [_trouble_group(group)] if len(group) > ALIKE else map(_trouble, group)
+    return _section("attention", title, _list(("Severity", "Where", "What", "Why", "Cure"), rows))
+
+
+def _trouble(trouble: Trouble) -> Markup:
+    shape, word = LEVELS[trouble.level]
+    return _row(
+        trouble.level,
+        _cell(_state(shape, word, trouble.level), "tight"),
+        _cell(trouble.where, "tight"),
+        _cell(trouble.what),
+        _cell(_format("{}{}", trouble.line, _log(trouble))),
+        _cell(trouble.cure),
+    )
+
+
+def _trouble_group(group: list[Trouble]) -> Markup:
+    """Many troubles of one sort as one row that opens."""
+    first = group[0]
+    shape, word = LEVELS[first.level]
+    places = len({trouble.where for trouble in group})
+    what = _count(len(group), "tunnel end" if first.kind == "tunnel" else first.kind)
+    where = "" if first.kind in ("gateway", "pair") else f" on {_count(places, 'gateway')}"
+    items = (
+        _format("<li>{} {}{}</li>", trouble.where, trouble.name or trouble.why, _log(trouble)) for trouble in group
+    )
+    whys, cures = ({getattr(trouble, key) for trouble in group} for key in ("why", "cure"))
+    return _format(
+        '<tr data-level="{}"><td class="tight">{}</td><td colspan="2">{}{}</td>{}{}</tr>',
+        first.level,
+        _state(shape, word, first.level),
+        what,
+        where,
+        _cell(
+            _format(
+                "{}<details><summary>which</summary><ul>{}</ul></details>",
+                first.line if len(whys) == 1 else first.id,
+                _join(items),
             )
-        )
-    return _section("attention", title, _list(("", "Gateway", "What", "Why", "What to do"), rows))
+        ),
+        _cell(first.cure if len(cures) == 1 else f"{first.cure} (and the like)"),
+    )
+
+
+def _log(trouble: Trouble) -> Markup | str:
+    return _format('<span class="log">{}</span>', trouble.log) if trouble.log else ""
 
 
 def _trouble_pairs(fleet: Fleet) -> dict[str, int]:
@@ -209,19 +254,20 @@ def _matrix(fleet: Fleet) -> Markup:
         gateways = tuple(
             sorted((g for g in gateways if g.name in troubled), key=lambda g: (-troubled[g.name], g.name))[:MATRIX]
         )
+        worst = f"the worst {len(gateways)} of the " if len(gateways) < len(troubled) else "the "
         note = (
-            f"The {len(gateways)} of {len(fleet.gateways)} gateways that are not well with most peers; "
-            f"{len(troubled)} are not well with any. The map below has all."
+            f"Here are {worst}{_count(len(troubled), 'gateway')} with a tunnel to another that is not well; "
+            f"the picture below has all {len(fleet.gateways)}."
         )
     wide = len(gateways) <= WORDY
-    columns = [_format('<th scope="col"><span>{}</span></th>', gateway.name) for gateway in gateways]
+    columns = [_format('<th scope="col"><span>{}</span></th>', _head(gateway)) for gateway in gateways]
     rows = []
     for gateway in gateways:
         cells = [_pair(fleet, gateway, other, wide) for other in gateways]
         outside = fleet.side(gateway, None)
         cells.append(_outside(outside, wide))
         key = _format('<tr data-level="{}" data-key="{}">', gateway.level, gateway.name)
-        rows.append(_format('{}<th scope="row">{}</th>{}</tr>', key, gateway.name, _join(cells)))
+        rows.append(_format('{}<th scope="row">{}</th>{}</tr>', key, _head(gateway), _join(cells)))
     legend = _join(
         _format('<li><span class="{}">{}</span>{}</li>', word, _icon(word), text) for word, text in LEGEND.items()
     )
@@ -243,6 +289,17 @@ def _matrix(fleet: Fleet) -> Markup:
         _format('<ul class="legend">{}</ul>', legend),
         table if gateways else _format("<p>{} All pairs are well.</p>", _icon("up")),
     )
+
+
+def _head(gateway: Gateway) -> Markup | str:
+    """Its name, marked when no more can be said of it, or IPsec does not run there."""
+    if gateway.level != "bad":
+        return gateway.name
+    return _format('{} <span class="bad" title="{}">{}</span>', gateway.name, gateway.word, _icon(_shape(gateway)))
+
+
+def _shape(gateway: Gateway) -> str:
+    return LEVELS[gateway.level][0] if gateway.seen else "unknown"
 
 
 def _pair(fleet: Fleet, gateway: Gateway, peer: Gateway, wide: bool) -> Markup:
@@ -273,7 +330,9 @@ def _outside(side: Side, wide: bool) -> Markup:
 
 
 def _half(side: Side, title: str, wide: bool, words: str = "") -> Markup:
-    troubles = [f"{tunnel.name}: {tunnel.reason.line}" for tunnel in side.tunnels if tunnel.reason]
+    troubles = [
+        f"{tunnel.name}: {tunnel.reason.id}, {tunnel.reason.message}" for tunnel in side.tunnels if tunnel.reason
+    ]
     number = ""
     if wide and side.tunnels:
         number = _format("<small>{} in<br>{} out</small>", size(side.traffic.received), size(side.traffic.sent))
@@ -341,17 +400,14 @@ def _gateways(fleet: Fleet) -> Markup:
 
 
 def _gateway(fleet: Fleet, gateway: Gateway, most: int) -> Markup:
-    shape = "unknown" if not gateway.seen else LEVELS[gateway.level][0]
-    state = _cell(_state(shape, gateway.word, gateway.level), "tight")
+    state = _cell(_state(_shape(gateway), gateway.word, gateway.level), "tight")
     if not gateway.seen:
         return _row("bad", state, _cell(gateway.name), _format('<td colspan="7">{}</td>', gateway.error))
     if gateway.tunnels is None:
         ends: t.Any = None if gateway.up is None else f"{gateway.up} of {gateway.loaded or 0} up"
     else:
         counts = {word: sum(x.word == word for x in gateway.tunnels) for word in ("up", "partial", "idle", "down")}
-        ends = _join(
-            (_format("{} {}", count, _state(word, word)) for word, count in counts.items() if count), ", "
-        )
+        ends = _join((_format("{} {}", count, _state(word, word)) for word, count in counts.items() if count), ", ")
     expiries = certificates(gateway)
     expires = _left(expiries[0][1] - fleet.now) if expiries else None
     soon = bool(expiries) and expiries[0][1] - fleet.now < WARN_DAYS * DAY
@@ -436,7 +492,9 @@ def _certificates(fleet: Fleet) -> Markup:
         level = "good" if left >= WARN_DAYS * DAY else "warn" if left > 0 else "bad"
         shape, _word = LEVELS[level]
         rows.append(
-            _row(level, _cell(_state(shape, _left(left), level), "tight"), *map(_cell, (utc(expires), name, certificate)))
+            _row(
+                level, _cell(_state(shape, _left(left), level), "tight"), *map(_cell, (utc(expires), name, certificate))
+            )
         )
     heads = ("Expires", "When", "Gateway", "Certificate")
     return _section("certificates", "Certificates", _list(heads, rows))

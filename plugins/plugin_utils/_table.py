@@ -30,7 +30,8 @@ def table(fleet: Fleet) -> list[str]:
     lines = [f"Gateways: {states or 'none'}. Tunnel ends: {ends or 'none'}. Seen at {when}.", ""]
     lines += _align([HEAD, *(_row(fleet, gateway) for gateway in fleet.gateways)], RIGHT)
     rows = [
-        (trouble.where, trouble.what, f"{trouble.why.rstrip('. ')}. Cure: {trouble.cure}") for trouble in fleet.troubles
+        (trouble.where, trouble.what, f"{trouble.line.rstrip('. ')}. Cure: {trouble.cure}")
+        for trouble in fleet.troubles
     ]
     if rows:
         lines += ["", *_align([TROUBLES, *rows], frozenset())]
