@@ -29,6 +29,7 @@ section { scroll-margin-top: 4rem; }
 h2 { font-size: 1.05rem; font-weight: 650; margin: 2.4rem 0 .5rem; }
 p { margin: .3rem 0 .7rem; color: var(--soft); max-width: 78ch; }
 svg.i { width: .86em; height: .86em; flex: none; vertical-align: -.06em; }
+svg.shapes { position: absolute; }
 .vh { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .up, .good { color: var(--up); } .idle { color: var(--idle); } .partial, .warn { color: var(--warn); }
 .down, .bad { color: var(--down); } .none, .unknown, .soft { color: var(--soft); }
@@ -57,17 +58,16 @@ table.list { width: 100%; }
 table.list thead th { position: sticky; top: var(--tools, 0); z-index: 2; box-shadow: inset 0 -1px var(--soft); }
 table.list th:first-child, table.list td:first-child { padding-left: 0; }
 td.num, th.num { text-align: right; white-space: nowrap; }
-td.tight { white-space: nowrap; }
+td.tight { white-space: nowrap; } td.small { font-size: .86rem; }
 td .log { display: block; margin-top: .15rem; color: var(--soft); font: .86rem/1.4 ui-monospace, "DejaVu Sans Mono",
   Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 details { margin-top: .15rem; } summary { color: var(--soft); cursor: pointer; }
 details ul { margin: .3rem 0; padding-left: 1.1rem; columns: 2 22rem; } details li { break-inside: avoid; }
 tr[hidden] { display: none; }
 .state { display: inline-flex; gap: .4em; align-items: baseline; white-space: nowrap; }
-.bar { display: block; width: 7rem; height: .34rem; margin: .2rem 0 0 auto; border-radius: 2px; background: var(--line);
-  overflow: hidden; }
-.bar > i { display: block; height: 100%; width: var(--w); min-width: 2px; background: var(--bar-in); }
-.bar.out > i { background: var(--bar-out); }
+.bar { display: block; width: 7rem; height: .34rem; margin: .2rem 0 0 auto; border-radius: 2px;
+  background: linear-gradient(to right, var(--bar) max(var(--w), 2px), var(--line) 0); --bar: var(--bar-in); }
+.bar.out { --bar: var(--bar-out); }
 
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .2rem 0 .8rem; padding: 0; list-style: none;
   color: var(--soft); }
@@ -116,7 +116,7 @@ footer { margin-top: 3rem; color: var(--soft); }
 """
 
 SHAPES = """
-<svg width="0" height="0" style="position:absolute" aria-hidden="true">
+<svg class="shapes" width="0" height="0" aria-hidden="true">
 <symbol id="up" viewBox="0 0 12 12"><circle cx="6" cy="6" r="5.5" fill="currentColor"/></symbol>
 <symbol id="partial" viewBox="0 0 12 12"><circle cx="6" cy="6" r="4.8" fill="none" stroke="currentColor"
  stroke-width="1.4"/><path d="M6 1.2a4.8 4.8 0 0 0 0 9.6z" fill="currentColor"/></symbol>

@@ -28,7 +28,7 @@ MATRIX = 40
 """Above this many gateways the matrix holds only those with trouble, at most this many."""
 ALIKE = 4
 """More troubles of one sort than this are one row that opens."""
-ROWS = 2000
+ROWS = 1000
 """So many tunnels are listed, those that are not well first."""
 
 LEGEND = {
@@ -72,7 +72,8 @@ def page(fleet: Fleet) -> str:
         _format("<p>Seen {}. This page shows that moment and does not refresh itself.</p></header>", seen),
         _sums(fleet),
         Markup(
-            '<div id="tools" hidden><input id="filter" type="search" placeholder="Filter rows" aria-label="Filter rows">'
+            '<div id="tools" hidden>'
+            '<input id="filter" type="search" placeholder="Filter rows" aria-label="Filter rows">'
             '<label><input id="trouble" type="checkbox"> only what is not well</label>'
             '<output id="shown"></output></div>'
         ),
@@ -90,8 +91,9 @@ def page(fleet: Fleet) -> str:
     head = _format(
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="{}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,"><title>IPsec: {}</title>\n',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+        '<link rel="icon" href="data:,"><title>IPsec: {}</title>\n',
         policy,
         _count(len(fleet.gateways), "gateway"),
     )
@@ -134,13 +136,13 @@ def _row(level: str, *cells: t.Any) -> Markup:
 
 def _cell(value: t.Any, kind: str = "") -> Markup:
     if value is None or value == "":
-        return _format('<td class="{} soft">–</td>', kind)
+        return _format('<td class="{} soft">&ndash;</td>', kind)
     return _format('<td class="{}">{}</td>', kind, value)
 
 
 def _bar(count: int, most: int, kind: str) -> Markup:
     """A number of bytes with its share of the largest one."""
-    template = '<span class="bar {}"><i style="--w:{:.1f}%"></i></span>'
+    template = '<span class="bar {}" style="--w:{:.1f}%"></span>'
     bar = _format(template, kind, 100 * count / most) if count else ""
     return _format('<td class="num">{}{}</td>', size(count), bar)
 
@@ -187,7 +189,7 @@ def _troubles(fleet: Fleet) -> Markup:
     groups: dict[tuple[str, str, str], list[Trouble]] = {}
     for trouble in fleet.troubles:
         groups.setdefault((trouble.level, trouble.kind, trouble.id), []).append(trouble)
-    rows = []
+    rows: list[Markup] = []
     for group in groups.values():
         rows += [_trouble_group(group)] if len(group) > ALIKE else map(_trouble, group)
     return _section("attention", title, _list(("Severity", "Where", "What", "Why", "Cure"), rows))
@@ -456,7 +458,7 @@ def _tunnel_row(fleet: Fleet, gateway: Gateway, tunnel: Tunnel, most: int) -> Ma
         _cell(peer or outside),
         _bar(tunnel.traffic.received, most, "in"),
         _bar(tunnel.traffic.sent, most, "out"),
-        _cell(tunnel.ike),
+        _cell(tunnel.ike, "small"),
         _cell(_ago(now, tunnel.since), "num"),
         _cell(_ago(now, tunnel.last_traffic), "num"),
     )

@@ -28,7 +28,7 @@ from fleet_facts import NOW, address, connection, fleet, result
         ("\u202eevil\u2066", "?evil?"),
         ("broken \ud800", "broken ?"),
         ("\x9b31m", "?31m"),
-        ("Müller – 東京", "Müller – 東京"),
+        ("Müller · 東京", "Müller · 東京"),
         (None, ""),
         (17, "17"),
         ("x" * 600, "x" * 499 + "…"),
@@ -217,7 +217,7 @@ class TestPairs:
         ],
     )
     def test_several_tunnels_to_a_peer(self, words: list[str], word: str) -> None:
-        states = {
+        states: dict[str, dict[str, t.Any]] = {
             "up": {"state": "established", "well": True},
             "idle": {"state": "waiting", "well": True},
             "down": {"state": "down", "well": False},
