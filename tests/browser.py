@@ -98,8 +98,8 @@ class Browser:
             raise BrowserError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def scheme(self, scheme: str, *, media: str = "screen") -> None:
-        """Prefer this colour scheme, light or dark."""
+    def scheme(self, scheme: str, *, media: str = "") -> None:
+        """Prefer this colour scheme, light or dark; pretend to be another medium, as print."""
         self.call(
             "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
         )
@@ -175,7 +175,12 @@ def browser(profile: Path) -> c.Iterator[Browser]:
         os.close(theirs_out)
         yield Browser(ours_out, ours_in)
     finally:
-        os.close(ours_out)
-        os.close(ours_in)
-        process.kill()
-        process.wait()
+        os.close(ours_out)  # at the end of its commands Chromium ends; as process 1 of its namespace it is the last
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            os.close(ours_in)

@@ -101,7 +101,8 @@ table.matrix.compact tbody th { vertical-align: middle; line-height: 1.2; }
 .compact .halves { gap: 0; grid-template-columns: .95rem .95rem; justify-content: center; }
 .compact .h { padding: 0; text-align: center; }
 svg.map { display: block; width: 100%; max-width: 38rem; border: 1px solid var(--line); background: var(--panel); }
-svg.map path { fill: currentColor; } svg.map .down, svg.map .partial { stroke: currentColor; }
+svg.map path { fill: currentColor; } svg.map .up, svg.map .idle { opacity: .6; }
+svg.map .down, svg.map .partial { stroke: currentColor; }
 footer { margin-top: 3rem; color: var(--soft); }
 
 @media print {
@@ -124,8 +125,8 @@ SHAPES = """
  stroke-width="1.4"/></symbol>
 <symbol id="down" viewBox="0 0 12 12"><path d="M2 2l8 8M10 2l-8 8" stroke="currentColor" stroke-width="2.6"/></symbol>
 <symbol id="none" viewBox="0 0 12 12"><path d="M3 6h6" stroke="currentColor" stroke-width="1.2"/></symbol>
-<symbol id="unknown" viewBox="0 0 12 12"><path d="M3.4 4.1C3.6 2.4 4.6 1.6 6 1.6c1.5 0 2.6.9 2.6 2.2C8.6 5.6 6 5.5
- 6 7.5M6 9.2v1.7" fill="none" stroke="currentColor" stroke-width="1.7"/></symbol>
+<symbol id="unknown" viewBox="0 0 12 12"><path d="M3.3 4a2.7 2.7 0 1 1 4 2.3C6.4 6.8 6 7.2 6 8.1M6 9.6v1.7" fill="none"
+ stroke="currentColor" stroke-width="1.6"/></symbol>
 <symbol id="warn" viewBox="0 0 12 12"><path d="M6 1.5L11 10.5H1z" fill="none" stroke="currentColor" stroke-width="1.4"
  stroke-linejoin="round"/></symbol>
 </svg>

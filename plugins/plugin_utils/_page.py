@@ -37,7 +37,7 @@ LEGEND = {
     "idle": "idle, as configured",
     "down": "down, and should not be",
     "none": "no tunnel",
-    "unknown": "gateway not seen",
+    "unknown": "not known",
 }
 LEVELS = {"bad": ("down", "error"), "warn": ("warn", "warning"), "good": ("up", "well")}
 
@@ -250,9 +250,11 @@ def _trouble_pairs(fleet: Fleet) -> dict[str, int]:
 
 def _matrix(fleet: Fleet) -> Markup:
     gateways = fleet.gateways
-    note = ""
+    title, note = "Gateways and their peers", ""
     if len(gateways) > MATRIX:
         troubled = _trouble_pairs(fleet)
+        if not troubled:
+            return _section("matrix", title, _format("<p>{}</p>", _state("up", "All pairs are well.")))
         gateways = tuple(
             sorted((g for g in gateways if g.name in troubled), key=lambda g: (-troubled[g.name], g.name))[:MATRIX]
         )
@@ -282,14 +284,14 @@ def _matrix(fleet: Fleet) -> Markup:
     )
     return _section(
         "matrix",
-        "Gateways and their peers",
+        title,
         _format(
             "<p>In each cell, left: what the gateway of the row says of its tunnels to the peer of the column; "
             "right: what that peer says. A frame marks two that contradict each other. {}</p>",
             note,
         ),
         _format('<ul class="legend">{}</ul>', legend),
-        table if gateways else _format("<p>{} All pairs are well.</p>", _icon("up")),
+        table,
     )
 
 

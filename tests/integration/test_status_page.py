@@ -141,14 +141,12 @@ def test_500_gateways(show: c.Callable[..., Browser], scheme: str) -> None:
     assert "hub1 branch-010" not in pairs, "what is well on both ends is only in the picture of all"
     titles = seen.evaluate("[...document.querySelectorAll('svg.map title')].map(title => title.textContent)")
     picture = fleet(results)
-    words = [there.word for there, _back, _wrong in picture.pairs.values()]
-    assert len(titles) == len(set(words))
-    for title in titles:
-        count, meaning = title.replace(",", "", 1).split(" ", 1)
-        word = {"up": "up", "down": "down", "not seen": "unknown"}[
-            next(end for end in ("not seen", "down", "up") if end in meaning)
-        ]
-        assert int(count) == words.count(t.cast("t.Any", word))
+    words: list[str] = [there.word for there, _back, _wrong in picture.pairs.values()]
+    assert set(words) == {"up", "down", "unknown"}
+    assert sorted(titles) == sorted(
+        f"{words.count(word):,} directions: {meaning}"
+        for word, meaning in (("up", "up"), ("down", "down, and should not be"), ("unknown", "not known"))
+    )
     assert seen.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # the head of the matrix and the names at its left stay where they are while it scrolls
     seen.evaluate("document.querySelector('#matrix .frame').scrollIntoView()")
@@ -158,6 +156,14 @@ def test_500_gateways(show: c.Callable[..., Browser], scheme: str) -> None:
     assert abs(seen.evaluate(f"{offset} - {frame}")) <= 2
     seen.evaluate("document.querySelector('#matrix').scrollIntoView()")
     seen.screenshot(PICTURES / f"500-matrix-{scheme}.png")
+
+
+def test_a_large_fleet_that_is_well(show: c.Callable[..., Browser]) -> None:
+    seen = show(made_up.mesh(50))
+    assert "All is well." in seen.evaluate("document.getElementById('attention').innerText")
+    assert "All pairs are well." in seen.evaluate("document.getElementById('matrix').innerText")
+    assert seen.evaluate("document.querySelector('svg.map title').textContent") == "2,450 directions: up"
+    assert "1,450 more are left out here, all of them well" in seen.evaluate("document.body.innerText")
 
 
 def test_the_filter(show: c.Callable[..., Browser]) -> None:
@@ -218,4 +224,5 @@ def test_print(show: c.Callable[..., Browser]) -> None:
     assert seen.evaluate("document.getElementById('tools').checkVisibility()") is False
     # no row is hidden in a frame that scrolls
     assert seen.evaluate("getComputedStyle(document.querySelector('.frame')).overflow") == "visible"
+    assert [name for name, ratio in seen.evaluate(CONTRAST) if ratio < 4.5] == []
     seen.scheme("light")
