@@ -143,8 +143,8 @@ def _cell(value: t.Any, kind: str = "") -> Markup:
 def _bar(count: int, most: int, kind: str) -> Markup:
     """A number of bytes with its share of the largest one."""
     template = '<span class="bar {}" style="--w:{:.1f}%"></span>'
-    bar = _format(template, kind, 100 * count / most) if count else ""
-    return _format('<td class="num">{}{}</td>', size(count), bar)
+    share = _format(template, kind, 100 * count / most) if count else ""
+    return _format('<td class="num">{}{}</td>', size(count), share)
 
 
 def _sums(fleet: Fleet) -> Markup:
