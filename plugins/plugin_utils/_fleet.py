@@ -334,6 +334,7 @@ class Fleet:
         self.now = int(now)
         self._by_address = _owners(self.gateways, lambda gateway: gateway.addresses)
         self._by_id = _owners(self.gateways, lambda gateway: gateway.ids)
+        self._by_tunnel = _owners(self.gateways, lambda gateway: (tunnel.name for tunnel in gateway.tunnels or ()))
         self._sides: dict[tuple[str, str | None], list[tuple[Tunnel, Traffic]]] = {}
         for gateway in self.gateways:
             for tunnel in gateway.tunnels or ():
@@ -343,8 +344,12 @@ class Fleet:
     def peer(self, gateway: Gateway, tunnel: Tunnel) -> str | None:
         """Name the gateway at the other end of a tunnel; None when that is outside the fleet, or many.
 
-        An address or identity that several gateways claim, as private addresses are, is nobody's.
+        An address or identity that several gateways claim, as private addresses are, is nobody's. No ends are known
+        of a tunnel that pluto does not hold: its peer is the one other gateway that has a tunnel of that name.
         """
+        if tunnel.remote is None and tunnel.remote_id is None:
+            namesakes = self._by_tunnel.get(tunnel.name, frozenset()) - {gateway.name}
+            return next(iter(namesakes)) if len(namesakes) == 1 else None
         by_id = self._by_id.get(_id(tunnel.remote_id) or "", frozenset()) - {gateway.name}
         by_address = self._by_address.get(_address(tunnel.remote) or "", frozenset()) - {gateway.name}
         for candidates in (by_id & by_address, by_id, by_address):

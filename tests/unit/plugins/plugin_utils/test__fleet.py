@@ -151,6 +151,20 @@ class TestPeers:
         there, back, wrong = picture.pairs["gw1", "gw2"]
         assert (there.word, back.word, wrong) == ("up", "unknown", None)
 
+    def test_a_tunnel_that_pluto_does_not_hold_is_known_by_its_name(self) -> None:
+        nothing = {"address": None, "id": None, "subnets": [], "auth": None}
+        lost = {**connection(address(0), "x", up=False), "state": "rejected", "remote": nothing, "local": nothing}
+        picture = fleet(
+            {
+                "gw1": result(address(0), {"gw1-gw2": lost, "mine": lost}),
+                "gw2": result(address(1), {"gw1-gw2": connection(address(1), address(0))}),
+                "gw3": result(address(2), {}),
+            }
+        )
+        there, back, wrong = picture.pairs["gw1", "gw2"]
+        assert (there.word, back.word, wrong) == ("down", "up", "gw2 says up, gw1 says down")
+        assert [tunnel.name for tunnel in picture.side(picture.gateways[0], None).tunnels] == ["mine"]
+
     def test_a_connection_for_whoever_comes_has_the_peers_that_came(self) -> None:
         taker = connection(address(0), "%any")
         taker["remote"]["id"] = None
