@@ -54,7 +54,7 @@ table { border-collapse: separate; border-spacing: 0; }
 th, td { padding: .36rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { font-weight: 600; }
 thead th { color: var(--soft); font-size: .86rem; vertical-align: bottom; background: var(--bg); white-space: nowrap; }
-table.list { width: 100%; }
+table.list { width: 100%; } table.list td { vertical-align: baseline; }
 table.list thead th { position: sticky; top: var(--tools, 0); z-index: 2; box-shadow: inset 0 -1px var(--soft); }
 table.list th:first-child, table.list td:first-child { padding-left: 0; }
 td.num, th.num { text-align: right; white-space: nowrap; }

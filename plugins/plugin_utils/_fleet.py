@@ -499,6 +499,16 @@ def utc(seconds: int) -> str:
         return str(seconds)
 
 
+def span(first: int, last: int) -> str:
+    """Two times for people, what they share once."""
+    start, end = utc(first), utc(last)
+    if start == end:
+        return start
+    if start.endswith(" UTC") and first // DAY == last // DAY:
+        return f"{start[:-4]} to {end[11:]}"
+    return f"{start} to {end}"
+
+
 def size(count: int) -> str:
     """Bytes for people, in powers of 1000."""
     value, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB", "EB"]

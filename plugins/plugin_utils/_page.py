@@ -15,7 +15,7 @@ import hashlib
 import typing as t
 
 from ._assets import SCRIPT, SHAPES, STYLE
-from ._fleet import DAY, WARN_DAYS, certificates, duration, size, utc
+from ._fleet import DAY, WARN_DAYS, certificates, duration, size, span, utc
 
 if t.TYPE_CHECKING:
     from markupsafe import Markup
@@ -63,13 +63,9 @@ def page(fleet: Fleet) -> str:
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
     )
-    first, last = (utc(seconds) for seconds in fleet.looked)
-    seen = _format("<time>{}</time>", first)
-    if last != first:
-        seen += _format(" to <time>{}</time>", last)
     body = [
         _format("<header><h1>IPsec: {}</h1>", _count(len(fleet.gateways), "gateway")),
-        _format("<p>Seen {}. This page shows that moment and does not refresh itself.</p></header>", seen),
+        _format("<p>Seen {}. The page shows that moment, and stays as it is.</p></header>", span(*fleet.looked)),
         _sums(fleet),
         Markup(
             '<div id="tools" hidden>'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ._fleet import duration, size, utc
+from ._fleet import duration, size, span
 
 if t.TYPE_CHECKING:
     from ._fleet import Fleet, Gateway
@@ -23,11 +23,9 @@ def table(fleet: Fleet) -> list[str]:
 
     Double quotes become single ones: Ansible prints lines as JSON, which would put backslashes before them.
     """
-    first, last = fleet.looked
-    when = utc(first) if last - first < 60 else f"{utc(first)} to {utc(last)}"
     states = ", ".join(f"{count} {word}" for word, count in fleet.words.items())
     ends = ", ".join(f"{fleet.count(word)} {word}" for word in ("up", "partial", "idle", "down") if fleet.count(word))
-    lines = [f"Gateways: {states or 'none'}. Tunnel ends: {ends or 'none'}. Seen at {when}.", ""]
+    lines = [f"Gateways: {states or 'none'}. Tunnel ends: {ends or 'none'}. Seen {span(*fleet.looked)}.", ""]
     lines += _align([HEAD, *(_row(fleet, gateway) for gateway in fleet.gateways)], RIGHT)
     rows = [
         (trouble.where, trouble.what, f"{trouble.line.rstrip('. ')}. Cure: {trouble.cure}")

@@ -14,6 +14,7 @@ from ansible_collections.xswan.ipsec.plugins.plugin_utils._fleet import (
     duration,
     look_from,
     size,
+    span,
     utc,
 )
 from fleet_facts import NOW, address, connection, fleet, result
@@ -50,6 +51,18 @@ def test_sizes(count: int, text: str) -> None:
 )
 def test_durations(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("later", "text"),
+    [
+        (0, "2026-11-30 00:53:20 UTC"),
+        (70, "2026-11-30 00:53:20 to 00:54:30 UTC"),
+        (made_up.DAY, "2026-11-30 00:53:20 UTC to 2026-12-01 00:53:20 UTC"),
+    ],
+)
+def test_spans(later: int, text: str) -> None:
+    assert span(NOW, NOW + later) == text
 
 
 def test_times_that_no_calendar_knows() -> None:
@@ -152,7 +165,7 @@ class TestPeers:
         assert (there.word, back.word, wrong) == ("up", "unknown", None)
 
     def test_a_tunnel_that_pluto_does_not_hold_is_known_by_its_name(self) -> None:
-        nothing = {"address": None, "id": None, "subnets": [], "auth": None}
+        nothing: dict[str, t.Any] = {"address": None, "id": None, "subnets": [], "auth": None}
         lost = {**connection(address(0), "x", up=False), "state": "rejected", "remote": nothing, "local": nothing}
         picture = fleet(
             {
