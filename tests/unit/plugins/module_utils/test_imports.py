@@ -43,3 +43,10 @@ def test_the_core_is_pure(name: str) -> None:
     siblings = {other for other in found if other.startswith("_") and other != "__future__"}
     assert found - siblings <= PURE_STDLIB
     assert siblings <= PURE | {"_clock"}
+
+
+@pytest.mark.parametrize("path", sorted((PLUGINS / "plugin_utils").glob("_*.py")), ids=lambda path: path.stem)
+def test_what_runs_on_the_controller_knows_no_ansible(path: Path) -> None:
+    """The filters are its only callers that do."""
+    outside = {name for name in imports(path) if not name.startswith("_")}
+    assert outside <= {"base64", "contextlib", "dataclasses", "hashlib", "hmac", "ipaddress", "re", "typing"}
