@@ -10,12 +10,14 @@ gateways tries it again with random values.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 import typing as t
 
-# ":" is not among them for ipsec.secrets, where it ends the list of identities.
 _PLAIN: t.Final = re.compile(r"[A-Za-z0-9_@%./:+-]+")
-_PLAIN_ID: t.Final = re.compile(r"[A-Za-z0-9_@%./+-]+")
+# Not more than must be is in quotes: Libreswan 4.3 takes them for part of the identity.
+_PLAIN_ID: t.Final = re.compile(r"(?!include$)[^\s'#:][^\s]*(?<!:)")
 _CONTROL: t.Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _KEY: t.Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NAME: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -92,4 +94,8 @@ def _texts(key: str, value: object) -> list[str] | None:
 
 def identity(text: str) -> str:
     """An identity as the index of a line of ipsec.secrets; `text_mistake` has nothing against it."""
+    if text.endswith("::"):
+        with contextlib.suppress(ValueError):
+            # The last colon would be taken for the one that ends the list of identities.
+            return ipaddress.IPv6Address(text).exploded
     return text if _PLAIN_ID.fullmatch(text) else quoted(text)

@@ -129,7 +129,7 @@ def _secret(
     ]
     ids = tuple(sorted(str(one) for one in entry.get("ids") or []))
     for one in ids:
-        wrong = text_mistake(one)
+        wrong = text_mistake(one) if one else "holds an empty one; allowed: identities, or no list at all"
         if wrong:
             mistakes.append(f"{path}.ids: {wrong}")
     kinds = [kind for kind in _KINDS if kind in entry] or ["psk"]

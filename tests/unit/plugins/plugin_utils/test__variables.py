@@ -101,7 +101,7 @@ def test_all_kinds_of_secrets() -> None:
     )
     assert found["secrets"] == [
         f': PSK "{PSK}"',
-        f'%any "2001:db8::1" : PSK "{PSK}"',
+        f'%any 2001:db8::1 : PSK "{PSK}"',
         f'@gw1 @other : PSK "{pair_key(MASTER, ["@gw1", "@other"])}"',
         '@alice : XAUTH "s"',
         '@gw1 @other : PPKS "PPK 1" "k"',
@@ -137,6 +137,7 @@ def test_all_kinds_of_secrets() -> None:
         ({"ipsec_secrets": [{"psk": PSK + '"'}]}, "ipsec_secrets[0].psk: holds a double quote"),
         ({"ipsec_secrets": [{"psk": PSK + "\n"}]}, "ipsec_secrets[0].psk: holds a line break"),
         ({"ipsec_secrets": [{"ids": ["a\nb"], "psk": PSK}]}, "ipsec_secrets[0].ids: holds a line break"),
+        ({"ipsec_secrets": [{"ids": ["@a", ""], "psk": PSK}]}, "ipsec_secrets[0].ids: holds an empty one"),
         ({"ipsec_secrets": [{"xauth": "a", "ppk_id": "b"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
         ({"ipsec_secrets": [{"ppk": "hush"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
         ({"ipsec_secrets": [{"ppk": "hush", "ppk_id": '"'}]}, "ipsec_secrets[0].ppk_id: holds a double quote"),
