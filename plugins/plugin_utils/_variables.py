@@ -142,8 +142,9 @@ def _secret(
     texts = []
     for key in ("ppk_id", kind) if "ppk_id" in entry else (kind,):
         # A variable or a lookup that gave nothing is no wish for a derived key.
-        text = str(entry[key] or "") if key in entry else _derived(ids, path, variables, mistakes)
-        wrong = text_mistake(text)
+        given = entry.get(key) or ""
+        text = str(given) if key in entry else _derived(ids, path, variables, mistakes)
+        wrong = text_mistake(text) if isinstance(given, (str, int)) else "is no text; allowed: one line of characters"
         least = max(_PSK_FLOOR, int(variables.get("ipsec_psk_minimum") or 0)) if key == "psk" else 1
         if not wrong and key in entry and len(text) < least:
             least_of = " (ipsec_psk_minimum)" if key == "psk" else ""

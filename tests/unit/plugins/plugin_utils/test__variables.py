@@ -133,6 +133,7 @@ def test_all_kinds_of_secrets() -> None:
         ({"ipsec_secrets": [{"psk": PSK, "pks": "a"}]}, "ipsec_secrets[0]: key 'pks' is unknown; allowed: ids, psk"),
         ({"ipsec_secrets": [{"psk": PSK, "xauth": "hush"}]}, "ipsec_secrets[0]: has psk and xauth; allowed: one of"),
         ({"ipsec_secrets": [{"psk": "hush" * 4}]}, "ipsec_secrets[0].psk: has 16 characters; allowed: 20 or more"),
+        ({"ipsec_secrets": [{"psk": {"hush": PSK}}]}, "ipsec_secrets[0].psk: is no text; allowed: one line"),
         ({"ipsec_secrets": [{"psk": ""}]}, "ipsec_secrets[0].psk: has 0 characters"),
         ({"ipsec_secrets": [{"psk": PSK + '"'}]}, "ipsec_secrets[0].psk: holds a double quote"),
         ({"ipsec_secrets": [{"psk": PSK + "\n"}]}, "ipsec_secrets[0].psk: holds a line break"),
