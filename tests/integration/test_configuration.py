@@ -44,7 +44,7 @@ def write(values: list[str]) -> tuple[str, dict[str, str]]:
     kept: dict[str, str] = {}
     lines: list[str] = []
     for entry in entries:
-        made = configuration({"ipsec_connections": [entry]}, "gw", {}, {}.get)
+        made = configuration({"ipsec_connections": [entry]}, "gw", {}, lambda _host: None)
         assert bool(made["mistakes"]) == bool(text_mistake(entry["modecfgbanner"]))
         for section in made["sections"]:
             if section["title"] != "config setup":
@@ -82,7 +82,7 @@ def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
     ids += ["192.0.2.1", "2001:db8::1", "2001:db8:1::", "user@example.org", "%any"]
     texts = [text for text in (value(chance) for _id in ids) if not text_mistake(text)]
     secrets = [{"ids": [one], "psk": f"{text} and so on"} for one, text in zip(ids, texts, strict=False)]
-    made = configuration({"ipsec_secrets": secrets, "ipsec_psk_minimum": 8}, "gw", {}, {}.get)
+    made = configuration({"ipsec_secrets": secrets, "ipsec_psk_minimum": 8}, "gw", {}, lambda _host: None)
     assert made["mistakes"] == []
     gateway = suites.gateways[suite]
     gateway.run("cat > /etc/ipsec.secrets && systemctl start ipsec", stdin="\n".join((*made["secrets"], "")))
