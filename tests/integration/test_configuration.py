@@ -1,20 +1,25 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Random values are written as the role writes them, and read back by the programs of each suite's Libreswan."""
+"""What the role writes is read back by each suite's Libreswan, whatever the values, and no secret is shown."""
 
 from __future__ import annotations
 
 import collections.abc as c
+import contextlib
+import json
 import random
 import re
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._text import text_mistake
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
 from lab import Lab
+from lab.ansible import playbook
+from lab.lab import Gateway
 
 VALUES = 300
 CHARACTERS = (
@@ -85,12 +90,55 @@ def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
     made = configuration({"ipsec_secrets": secrets, "ipsec_psk_minimum": 8}, "gw", {}, lambda _host: None)
     assert made["mistakes"] == []
     gateway = suites.gateways[suite]
-    gateway.run("cat > /etc/ipsec.secrets && systemctl start ipsec", stdin="\n".join((*made["secrets"], "")))
-    try:
+    with as_it_was(gateway):
+        gateway.run("cat > /etc/ipsec.secrets && systemctl start ipsec", stdin="\n".join((*made["secrets"], "")))
         read = gateway.run("ipsec whack --rereadsecrets && ipsec whack --listpsks").stdout
-    finally:
-        gateway.run("systemctl stop ipsec; : > /etc/ipsec.secrets")
     errors = re.findall("(?:ERROR|WARNING).*", read)
     assert errors == [], errors
     listed = re.findall(r"^(?:000)? +\d+: PSK (.*)$", read, re.MULTILINE)
     assert len(listed) == len(secrets), (len(listed), len(secrets))
+
+
+def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
+    """Neither in what Ansible prints, with differences and all it has to say, nor to others than root."""
+    given, master = "given by hand, hush hush", "the master, hush hush hush hush hush"
+    derived = pair_key(master, ["@a", "@b"])
+    play = {
+        "hosts": "trixie",
+        "gather_facts": False,
+        "roles": ["xswan.ipsec.ipsec"],
+        "vars": {
+            "ipsec_state": "stopped",
+            "ipsec_enabled": False,
+            "ipsec_psk_master": master,
+            "ipsec_secrets": [{"ids": ["@gw"], "psk": given}, {"ids": ["@a", "@b"]}],
+            "ipsec_connections": [{"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret"}],
+        },
+    }
+    path = tmp_path / "role.yml"
+    path.write_text(json.dumps([play]), encoding="utf-8")
+    gateway = suites.gateways["trixie"]
+    with as_it_was(gateway):
+        first = playbook(suites, path, "-vvv", "--diff")
+        written = gateway.run("stat -c '%a %U %G' /etc/ipsec.secrets && cat /etc/ipsec.secrets").stdout
+        again = playbook(suites, path, "-vvv", "--diff")
+    assert written.startswith("600 root root\n")
+    assert given in written
+    assert derived in written
+    for run in (first, again):
+        assert run.status == 0, run.text
+        assert "conn one" in first.text, "differences are not shown at all"
+        for secret in (given, derived, master):
+            assert secret not in run.text
+    assert first.recap["trixie"]["changed"] > 0
+    assert again.recap["trixie"]["changed"] == 0
+
+
+@contextlib.contextmanager
+def as_it_was(gateway: Gateway) -> c.Iterator[None]:
+    """IPsec stopped, and what was in its two files back in place, after the block."""
+    gateway.run("systemctl stop ipsec && cp -a /etc/ipsec.conf /etc/ipsec.secrets /root/")
+    try:
+        yield
+    finally:
+        gateway.run("systemctl stop ipsec && mv /root/ipsec.conf /root/ipsec.secrets /etc/")
