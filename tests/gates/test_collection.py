@@ -76,6 +76,14 @@ def test_ansible_doc_of_modules(name: str) -> None:
     assert doc["return"]["ipsec"]["description"]
 
 
+@pytest.mark.parametrize("name", ["configuration", "gateways", "psk", "topology"])
+def test_ansible_doc_of_filters(name: str) -> None:
+    output = run(BIN / "ansible-doc", "--type", "filter", "--json", f"xswan.ipsec.{name}")
+    (doc,) = json.loads(output[output.index("{") :]).values()
+    assert doc["doc"]["short_description"]
+    assert doc["return"]["_value"]["description"]
+
+
 def test_ansible_doc_of_the_role() -> None:
     output = run(BIN / "ansible-doc", "--type", "role", "--json", "xswan.ipsec.ipsec")
     role = json.loads(output[output.index("{") :])["xswan.ipsec.ipsec"]
