@@ -45,11 +45,11 @@ lint: ## Run linters, types and house rules
 	@$(SETUP)
 	@$(BIN)/pytest tests/gates/test_lint.py tests/gates/test_house.py $(ARGS)
 
-molecule: ## Test the role by its molecule scenario
+molecule: ## Test the role by its molecule scenarios
 	@$(SETUP) --lab
 	@# molecule shows nothing of a task before its end, and images can take minutes.
 	@$(BIN)/python -m lab build bullseye trixie
-	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test
+	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test --all
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

@@ -76,7 +76,9 @@ def test_ansible_doc_of_modules(name: str) -> None:
     assert doc["return"]["ipsec"]["description"]
 
 
-@pytest.mark.parametrize("name", ["fleet_table", "fleet_page", "fleet_metrics"])
+@pytest.mark.parametrize(
+    "name", ["configuration", "fleet_metrics", "fleet_page", "fleet_table", "gateways", "psk", "topology"]
+)
 def test_ansible_doc_of_filters(name: str) -> None:
     output = run(BIN / "ansible-doc", "--type", "filter", "--json", f"xswan.ipsec.{name}")
     (doc,) = json.loads(output[output.index("{") :]).values()
