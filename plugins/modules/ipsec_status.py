@@ -200,9 +200,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._converge import observe
 from ..module_utils._host import Host
 from ..module_utils._module import run
+from ..module_utils._observe import observe
 from ..module_utils._status import report
 
 

@@ -13,15 +13,11 @@ import typing as t
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._devices import ipsec_devices
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import KernelError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Tables
-from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import (
-    NetlinkSocket,
-    XfrmSocket,
-    has_xfrm,
-    ipsec_devices,
-    layout_differs,
-)
+from ansible_collections.xswan.ipsec.plugins.module_utils._netlink import NetlinkSocket
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmSocket, has_xfrm, layout_differs
 
 # Recorded from Linux 6.18 in a network namespace with two larval SAs and three policies of `ip xfrm`.
 SADINFO = bytes.fromhex("2800000022000000000000003b640000ffffffff08000100020000000c0002000800000000001000")
@@ -126,7 +122,7 @@ def kernel() -> t.Iterator[tuple[socket.socket, XfrmSocket]]:
     near.settimeout(5)
     far.settimeout(5)
     with near, far:
-        yield far, XfrmSocket(near)
+        yield far, XfrmSocket(NetlinkSocket(near))
 
 
 def test_sizes_are_read_from_recorded_answers(kernel: tuple[socket.socket, XfrmSocket]) -> None:
@@ -344,7 +340,7 @@ def test_a_kernel_that_does_not_answer_is_an_error() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     near.settimeout(0.01)
     with near, far, pytest.raises(KernelError, match="XFRM_MSG_GETPOLICY failed: timed out"):
-        XfrmSocket(near).leftovers(())
+        XfrmSocket(NetlinkSocket(near)).leftovers(())
 
 
 @pytest.mark.parametrize(
