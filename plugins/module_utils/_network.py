@@ -117,7 +117,8 @@ def default_routes(proc_net_route: str) -> t.Iterator[Route]:
     for line in proc_net_route.splitlines()[1:]:
         # Iface Destination Gateway Flags RefCnt Use Metric Mask ...
         row = line.split()
-        if row and int(row[1], 16) == int(row[7], 16) == 0 and _usable(row[3]):
+        # a blackhole has no interface
+        if row and row[0] != "*" and int(row[1], 16) == int(row[7], 16) == 0 and _usable(row[3]):
             gateway = _ipv4(row[2])
             yield Route("ipv4", row[0], None if gateway == "0.0.0.0" else gateway, int(row[6]))
 
