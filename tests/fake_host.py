@@ -78,6 +78,9 @@ class FakeHost:
         self.hung = False
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
+        self.configured = {"one": "add"}
+        self.certificates: dict[str, int] = {}
+        self.pluto_log: tuple[str, ...] = ()
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -263,6 +266,17 @@ class FakePluto:
 
     def declared(self) -> dict[str, tuple[str, ...]]:
         return self.fake.declared
+
+    def configured(self) -> dict[str, str]:
+        if self.fake.config_error:
+            raise ConfigError(self.fake.config_error)
+        return self.fake.configured
+
+    def certificates(self) -> dict[str, int]:
+        return {} if self.ask() is None else self.fake.certificates
+
+    def log(self, since: float) -> tuple[str, ...]:
+        return self.fake.pluto_log
 
     def zombies(self) -> tuple[int, ...]:
         return self.fake.zombies

@@ -10,7 +10,7 @@ import dataclasses
 import fnmatch
 import typing as t
 
-from ._connections import connections, missing_kernel_sas, needs_certificates, pluto_spis
+from ._connections import connections, halves, missing_kernel_sas
 from ._errors import ConfigError
 from ._model import Contents, Listing, Tables
 from ._observe import observe
@@ -35,7 +35,7 @@ class Request:
     subsets: frozenset[str] = frozenset(("min", *DEFAULT))
     connections: tuple[str, ...] = ("*",)
     """Globs of names."""
-    listing: Listing = Listing()
+    listing: Listing = dataclasses.field(default_factory=Listing)
 
 
 def chosen(words: t.Sequence[str]) -> frozenset[str]:
@@ -100,18 +100,26 @@ def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Con
     if answer is None or again is None:
         return state, contents, []
     before, after = _differences(state.answer, contents), _differences(answer, again)
-    missing, extra, unserved = (tuple(sorted(one & two)) for one, two in zip(before, after))
-    return dataclasses.replace(state, answer=answer), again, list(_disagreements(missing, extra, unserved))
+    found = _disagreements(
+        missing=tuple(sorted(before[0] & after[0])),
+        extra=tuple(sorted(before[1] & after[1])),
+        unserved=tuple(sorted(before[2] & after[2])),
+    )
+    return dataclasses.replace(state, answer=answer), again, list(found)
 
 
 def _differences(
     answer: Answer, contents: Contents
 ) -> tuple[frozenset[tuple[str, int]], frozenset[tuple[str, int]], frozenset[int]]:
-    """Child SAs (connection, serial) without a kernel SA; own kernel SAs (address, SPI) that pluto does not know; and
-    reqids that own policies ask for and no SA has."""
+    """What only pluto has, what only the kernel has, and what the kernel lacks for itself.
+
+    Child SAs (connection, serial) without a kernel SA; own kernel SAs (address, SPI) that pluto does not know; reqids
+    that own policies ask for and no SA has.
+    """
     missing = frozenset((sa.connection, sa.serial) for sa in missing_kernel_sas(answer, contents.spis))
     served = frozenset(total.reqid for total in contents.totals)
-    return missing, contents.own_spis - pluto_spis(answer), contents.asked - served
+    known = frozenset(half for sa in (*answer.child_sas, *answer.negotiating) for half in halves(sa))
+    return missing, contents.own_spis - known, contents.asked - served
 
 
 def _disagreements(
@@ -168,11 +176,17 @@ def _connections(
         state.answer,
         now=state.at,
         kernel_spis=contents.spis if contents else None,
-        certificates=host.pluto.certificates() if state.answer and needs_certificates(state.answer) else {},
+        certificates=host.pluto.certificates() if _names_certificates(state.answer) else {},
+        loading=state.loading,
         log=lambda: host.pluto.log(started),
         wanted=lambda name: any(fnmatch.fnmatchcase(name, glob) for glob in request.connections),
     )
     return found, findings
+
+
+def _names_certificates(answer: Answer | None) -> bool:
+    """Whether a connection has one: only then is the database worth a call of its program."""
+    return answer is not None and any(loaded.local.certificate for loaded in answer.loaded)
 
 
 def _kernel(state: State, contents: Contents | None, listing: Listing) -> dict[str, t.Any]:

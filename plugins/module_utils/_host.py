@@ -78,6 +78,18 @@ class Pluto(t.Protocol):
     def declared(self) -> dict[str, tuple[str, ...]]:
         """Names of the connections that the configuration has loaded: all under "add", those to be up under "start"."""
 
+    def configured(self) -> dict[str, str]:
+        """Every connection of the configuration and its auto=: ignore, add, ondemand, start or keep.
+
+        ConfigError when the configuration cannot be read.
+        """
+
+    def certificates(self) -> dict[str, int]:
+        """Nicknames of the certificates in pluto's NSS database and when they expire (epoch); none if it is silent."""
+
+    def log(self, since: float) -> tuple[str, ...]:
+        """What a pluto that was started at `since` (epoch) has logged, oldest first; bounded, without debug lines."""
+
     def processes(self) -> tuple[Process, ...]:
         """Every living pluto of the host's own pid and network namespace, oldest first."""
 

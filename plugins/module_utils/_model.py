@@ -73,15 +73,105 @@ class Control:
 
 
 @dataclasses.dataclass(frozen=True)
-class ChildSa:
-    """An established Child SA (IPsec SA) as pluto counts it."""
+class Listening:
+    """A socket on which pluto awaits IKE."""
+
+    interface: str
+    address: str
+    port: int
+    protocol: t.Literal["udp", "tcp"] = "udp"
+    nat_t: bool = False
+    """It takes ESP in UDP, too (RFC 3948)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """One end of a connection as pluto holds it; None is what this version does not tell."""
+
+    address: str | None = None
+    """`%any` and the like where it is not a certain one."""
+    id: str | None = None
+    subnets: tuple[str, ...] = ()
+    auth: str | None = None
+    """ipsec.conf's word: secret, rsasig, ecdsa, null, ..."""
+    certificate: str | None = None
+    """Nickname in the NSS database."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A connection as pluto holds it. Expansions of `subnets=` and instances of a template are some of their own."""
+
+    name: str
+    """With its expansion (`net/1x2`), without the instance."""
+    instance: str = ""
+    """`[2]` of an instance."""
+    local: End = End()
+    remote: End = End()
+    oriented: bool = True
+    """One of its ends is an address of this host."""
+    interface: str | None = None
+    routing: str = "unrouted"
+    """unrouted, trap (a packet starts the negotiation), tunnel, or routed: something else that takes packets."""
+    shunt: bool = False
+    """type=passthrough or drop: there is nothing to negotiate."""
+    version: int | None = None
+    """Of IKE."""
+    ike_lifetime: int | None = None
+    """Seconds."""
+    ike_algorithms: str | None = None
+    child_algorithms: str | None = None
+    reqid: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class IkeSa:
+    """An IKE SA (ISAKMP SA), established or not yet."""
 
     connection: str
+    """Name of the connection that negotiated it, as in Loaded.name."""
     serial: int
-    added: int
+    established: bool
+    peer: str | None = None
+    """Address, where pluto tells it with the SA: for instances."""
+    version: int | None = None
+    initiator: bool | None = None
+    rekey_in: int | None = None
+    """Seconds."""
+    replace_in: int | None = None
+    """Seconds until it is replaced, at the end of its lifetime."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ChildSa:
+    """A Child SA (IPsec SA) that is established, or, with a state of `negotiating`, not yet."""
+
+    connection: str
+    """Name of its connection, as in Loaded.name."""
+    serial: int
+    added: int | None = None
     """Seconds since the epoch."""
-    bytes_in: int
-    bytes_out: int
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    instance: str = ""
+    """`[2] 192.0.2.9` of an instance, as pluto prints it."""
+    state: t.Literal["established", "negotiating"] = "established"
+    ike: int | None = None
+    """Serial of its IKE SA."""
+    rekey_in: int | None = None
+    """Seconds."""
+    used: int | None = None
+    """Seconds since pluto saw it used."""
+    protocol: str | None = None
+    """esp or ah."""
+    local: str | None = None
+    """Address that spi_in belongs to."""
+    remote: str | None = None
+    spi_in: int | None = None
+    spi_out: int | None = None
+    username: str | None = None
+    lease: str | None = None
+    """Address given to the peer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +183,22 @@ class Answer:
     connections: tuple[str, ...] = ()
     """Names of the connections it holds, sorted; instances and expansions (`name/1x2`) belong to their parent."""
     child_sas: tuple[ChildSa, ...] = ()
+    """The established ones, by serial number."""
+    negotiating: tuple[ChildSa, ...] = ()
+    """The others."""
+    ike_sas: tuple[IkeSa, ...] = ()
+    loaded: tuple[Loaded, ...] = ()
+    listening: tuple[Listening, ...] = ()
+    nat_t: bool | None = None
+    fips: bool | None = None
+    seccomp: str | None = None
+    selinux: str | None = None
+    nssdir: str | None = None
+    secrets_file: str | None = None
+    unknown_lines: int = 0
+    """How many lines of its output were not understood."""
+    unknown: tuple[str, ...] = ()
+    """The first of them."""
 
 
 @dataclasses.dataclass(frozen=True)

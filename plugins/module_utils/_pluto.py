@@ -12,7 +12,8 @@ import shutil
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, Control, Lock, Stranger
+from ._log import read_history
+from ._model import Control, Lock, Stranger
 from ._processes import (
     end_processes,
     find_program,
@@ -24,11 +25,11 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._whack import parse_connections, parse_interfaces, parse_traffic, parse_version
+from ._whack import parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Process, Program
+    from ._model import Answer, Process, Program
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -108,6 +109,24 @@ class LocalPluto:
                 raise ConfigError(f"`ipsec addconn {option}` cannot read {self.config}: {done.reason}")
             yield from done.out.split()
 
+    def configured(self) -> dict[str, str]:
+        """See Pluto.configured.
+
+        Of all programs that read ipsec.conf only this one tells every auto= at once, in Openswan 2.6 to Libreswan 5.x.
+        """
+        done = self._ipsec("readwriteconf", "--config", self.config, timeout=60)
+        if done.status != 0:
+            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}")
+        return parse_auto(done.out)
+
+    def certificates(self) -> dict[str, int]:
+        """See Pluto.certificates."""
+        return parse_certificates(self._ipsec("whack", "--listcerts", timeout=ANSWER_TIMEOUT).out)
+
+    def log(self, since: float) -> tuple[str, ...]:
+        """See Pluto.log."""
+        return read_history(self._commands, self.config, since)
+
     def processes(self) -> tuple[Process, ...]:
         """See Pluto.processes."""
         return find_program("pluto")
@@ -162,14 +181,14 @@ class LocalPluto:
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
         if status.status != 0:
             return None
+        program = self._program
+        if program is not None and program.name == "Openswan":
+            # its whack cannot ask for traffic
+            return parse_status(status.out, "")
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
         if traffic.status != 0:
             return None
-        return Answer(
-            interfaces=parse_interfaces(status.out),
-            connections=parse_connections(status.out),
-            child_sas=parse_traffic(traffic.out),
-        )
+        return parse_status(status.out, traffic.out)
 
     def listen(self) -> None:
         """See Pluto.listen."""

@@ -16,8 +16,8 @@ import typing as t
 
 from ._clock import wait_until
 from ._commands import ENVIRONMENT
-from ._direct import read_log
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._log import read_log
 from ._model import Process, Unit
 from ._pluto import CONFIG
 from ._processes import DELETED, end_processes, handles, start_time

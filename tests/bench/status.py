@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import collections.abc as c
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ sys.path.insert(0, "/tmp/collections")
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
 text = subprocess.run(["ipsec", "whack", "--status"], capture_output=True, text=True, check=True).stdout
 began = time.process_time()
-parse_status(text)
+parse_status(text, "")
 print((time.process_time() - began) * 1000)
 """
 
@@ -182,8 +183,9 @@ def payloads(box: Box) -> dict[str, int]:
                 "LC_ALL": "C.UTF-8",
             }
             # it also runs here, where it only looks; whether it can is not of interest
-            local = ["localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-            argv = [str(Path(sys.executable).parent / "ansible"), *local, "-m", module, *(["-a", args] if args else [])]
+            local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+            what = ["-m", module, *(["-a", args] if args else [])]
+            argv = [str(Path(sys.executable).parent / "ansible"), "localhost", *local, *what]
             subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, check=False, timeout=120)
             (payload,) = Path(folder).glob("*/AnsiballZ_*.py")
             shutil.copy(payload, box.files / f"tmp/{name}.py")
@@ -218,7 +220,8 @@ def main(rounds: int, out: Path) -> None:
 
 def headline(box: Box, rounds: int, sizes: dict[str, int]) -> list[str]:
     """What was measured where."""
-    cpu = next(line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
     versions = [
         box.run("ipsec", "--version").strip(),
         box.run("ip", "-V").strip(),
@@ -242,8 +245,8 @@ def of_sas(box: Box, rounds: int) -> list[str]:
     lines = [
         "## By SAs",
         "",
-        "`own work` is ipsec_status less ansible.builtin.ping, round by round. `totals` is what the module does for the "
-        "subset kernel: counts, totals by reqid, ownership and cross-check of every SA and policy. No connections.",
+        "`own work` is ipsec_status less ansible.builtin.ping, round by round. `totals` is what the module does for "
+        "the subset kernel: counts, totals by reqid, ownership of every SA and policy. No connections.",
         "",
     ]
     rows = []
@@ -280,7 +283,7 @@ def of_connections(box: Box, rounds: int) -> list[str]:
         with progress(f"{number} connections"):
             box.write("/etc/ipsec.conf", configuration(number))
             box.run("systemctl", "restart", "ipsec")
-            _wait(lambda: loaded(box, number), 300)
+            _wait(functools.partial(loaded, box, number), 300)
             found = box.measure(rounds, {"status": ["ipsec", "status"], **modules()})
             parse = box.own_time(rounds, PARSE)
         rows.append(
@@ -356,7 +359,7 @@ def loaded(box: Box, number: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure what a look by ipsec_status costs a gateway.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each command runs (at least 9 to publish)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each command runs; 9 at least to publish")
     parser.add_argument("--out", type=Path, default=REPORT, help="the report, in Markdown")
     options = parser.parse_args()
     try:

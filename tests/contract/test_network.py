@@ -71,8 +71,7 @@ def test_settings_are_those_of_the_namespace() -> None:
 
 
 INPUT = (
-    "nft add table inet filter; "
-    "nft 'add chain inet filter input { type filter hook input priority 0; policy %s; }'; "
+    "nft add table inet filter; nft 'add chain inet filter input { type filter hook input priority 0; policy %s; }'; "
 )
 ALL = ["esp", "ike", "nat-t"]
 STATES = "ct state vmap { established : accept, invalid : drop }"

@@ -12,7 +12,10 @@ import pytest
 
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
-PURE = {"_errors", "_model", "_host", "_status", "_plan", "_converge", "_observe", "_whack", "_owner", "_firewall"}
+PURE = {
+    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_observe", "_facts"),
+    *("_whack", "_connections", "_owner", "_firewall"),
+}
 PURE_STDLIB = {"__future__", "dataclasses", "fnmatch", "json", "re", "shlex", "struct", "typing"}
 
 
