@@ -18,7 +18,7 @@ from ._status import Finding, daemon, minimum
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Answer, State
+    from ._model import Answer, Firewall, Settings, State
 
 SUBSETS = ("daemon", "connections", "kernel", "links", "host", "firewall")
 DEFAULT = ("daemon", "connections", "kernel", "host")
@@ -73,12 +73,12 @@ def gather(host: Host, request: Request) -> dict[str, t.Any]:
     if "kernel" in request.subsets:
         facts["kernel"] = _kernel(state, contents, request.listing)
     if "links" in request.subsets:
-        interfaces = [dataclasses.asdict(interface) for interface in host.kernel.interfaces()]
+        interfaces = [interface._asdict() for interface in host.kernel.interfaces()]
         facts.setdefault("kernel", {})["interfaces"] = interfaces
     if "host" in request.subsets:
-        facts["host"] = dataclasses.asdict(host.network.settings())
+        facts["host"] = host_facts(host.network.settings())
     if "firewall" in request.subsets:
-        facts.setdefault("host", {})["firewall"] = dataclasses.asdict(host.network.firewall())
+        facts.setdefault("host", {})["firewall"] = firewall_facts(host.network.firewall())
     return {
         "at": int(state.at),
         "gathered": sorted(request.subsets),
@@ -189,6 +189,20 @@ def _names_certificates(answer: Answer | None) -> bool:
     return answer is not None and any(loaded.local.certificate for loaded in answer.loaded)
 
 
+def host_facts(settings: Settings) -> dict[str, t.Any]:
+    """The facts of the subset host."""
+    return {
+        **settings._asdict(),
+        "default_route": [route._asdict() for route in settings.default_route],
+        "ike_ports": [owner._asdict() for owner in settings.ike_ports],
+    }
+
+
+def firewall_facts(firewall: Firewall) -> dict[str, t.Any]:
+    """The facts of the subset firewall."""
+    return {"tool": firewall.tool, "refuses": [refusal._asdict() for refusal in firewall.refuses]}
+
+
 def _kernel(state: State, contents: Contents | None, listing: Listing) -> dict[str, t.Any]:
     found = contents or Contents(Tables())
     facts: dict[str, t.Any] = {
@@ -198,9 +212,8 @@ def _kernel(state: State, contents: Contents | None, listing: Listing) -> dict[s
         "larval": found.larval,
         "foreign_sas": found.foreign_sas,
         "foreign_policies": found.foreign_policies,
-        # not asdict, which takes longer than the kernel for ten thousand
-        "totals": [vars(total) for total in found.totals],
-        "statistics": found.statistics,
+        "totals": [total._asdict() for total in found.totals],
+        "statistics": dict(found.statistics),
         "offloaded": found.offloaded,
         "acq_expires": found.acq_expires,
     }

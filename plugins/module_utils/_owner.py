@@ -21,8 +21,8 @@ in 30 seconds; its IPIP SAs for IPComp are foreign, and go with the IPComp SA.
 
 from __future__ import annotations
 
-import dataclasses
 import struct
+import typing as t
 
 XFRMA_POLICY_TYPE = 16
 XFRM_POLICY_OUT = 1
@@ -53,8 +53,7 @@ def own_reqid(proto: int, value: int) -> bool:
     return value > 0x4000 + 3 and value % 4 == OFFSETS.get(proto)
 
 
-@dataclasses.dataclass(frozen=True)
-class Reqid:
+class Reqid(t.NamedTuple):
     """The request id of a protocol's SA or template."""
 
     proto: int
@@ -66,8 +65,7 @@ class Reqid:
         return own_reqid(self.proto, self.value)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sa:
+class Sa(t.NamedTuple):
     """An SA, as far as ownership and removal need it."""
 
     daddr: bytes
@@ -84,8 +82,7 @@ class Sa:
         return self.reqid.own
 
 
-@dataclasses.dataclass(frozen=True)
-class Template:
+class Template(t.NamedTuple):
     """A policy's template: which SA it asks for."""
 
     daddr: bytes
@@ -107,8 +104,7 @@ HOLES = tuple(
 """Neighbour solicitation and advertisement, as pluto writes them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Policy:
+class Policy(t.NamedTuple):
     """A policy, as far as ownership and removal need it."""
 
     selector: bytes

@@ -11,7 +11,6 @@ stepped over by their length and never read, but for the algorithm's name in a l
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import errno
 import os
@@ -263,15 +262,15 @@ def _xfrm() -> t.Iterator[XfrmSocket | None]:
         yield XfrmSocket(netlink)
 
 
-def _statistics() -> dict[str, int]:
+def _statistics() -> tuple[tuple[str, int], ...]:
     """Counters of packets that XFRM has dropped, those that are not zero: empty too where the kernel counts none."""
     try:
         with open("/proc/net/xfrm_stat", encoding="ascii") as table:
             rows = [line.split() for line in table]
     except FileNotFoundError:
         # built without CONFIG_XFRM_STATISTICS
-        return {}
-    return {name: int(count) for name, count in rows if int(count)}
+        return ()
+    return tuple((name, int(count)) for name, count in rows if int(count))
 
 
 def _acq_expires() -> int:
@@ -315,8 +314,8 @@ class XfrmKernel:
         if listing.limit:
             from ._xfrm_list import list_policies, list_sas
 
-            found = dataclasses.replace(found, sa_list=list_sas(listing), policy_list=list_policies(listing))
-        return dataclasses.replace(found, statistics=_statistics(), acq_expires=_acq_expires())
+            found = found._replace(sa_list=list_sas(listing), policy_list=list_policies(listing))
+        return found._replace(statistics=_statistics(), acq_expires=_acq_expires())
 
     def interfaces(self) -> tuple[Interface, ...]:
         """See Kernel.interfaces."""

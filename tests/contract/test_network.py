@@ -16,9 +16,10 @@ import pytest
 MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 ROOT = Path(__file__).resolve().parents[2]
 LOOK = f"""
-import dataclasses, json, socket, subprocess, sys
+import json, socket, subprocess, sys
 from contract.contract import run_command
 from {MODULE_UTILS}._commands import LocalCommands
+from {MODULE_UTILS}._facts import firewall_facts, host_facts
 from {MODULE_UTILS}._network import LocalNetwork
 subprocess.run(["sh", "-ec", sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as two:
@@ -26,7 +27,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(sock
     two.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     two.bind(("::1", 4500))
     network = LocalNetwork(LocalCommands(run_command))
-    print(json.dumps([dataclasses.asdict(network.settings()), dataclasses.asdict(network.firewall())]))
+    print(json.dumps([host_facts(network.settings()), firewall_facts(network.firewall())]))
 """
 UP = "ip link set lo up; ip link add eth0 type bridge; ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; "
 

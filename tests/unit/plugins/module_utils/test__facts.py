@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing as t
 
@@ -104,7 +103,7 @@ def test_all_together(fake: FakeHost) -> None:
     assert facts["kernel"]["totals"] == [{"reqid": 16389, "sas": 2, "bytes": 30, "packets": 2}]
     assert (facts["kernel"]["sas"], facts["kernel"]["policies_socket"]) == (2, 8)
     assert facts["kernel"]["interfaces"][0]["if_id"] == 1
-    assert facts["host"]["firewall"] == {"tool": "nftables", "refuses": ()}
+    assert facts["host"]["firewall"] == {"tool": "nftables", "refuses": []}
     assert facts["host"]["ip_forward"] == {"ipv4": True, "ipv6": None}
     assert facts["connections"]["one"]["well"] is True
     assert "sa_list" not in facts["kernel"]
@@ -160,7 +159,7 @@ GONE, NEW = frozenset({("192.0.2.1", 0x11)}), frozenset({("192.0.2.1", 0x99)})
 def test_where_pluto_and_the_kernel_disagree(
     fake: FakeHost, change: dict[str, t.Any], ids: list[str], words: str
 ) -> None:
-    fake.contents = dataclasses.replace(fake.contents, **change)
+    fake.contents = fake.contents._replace(**change)
     facts = gathered(fake, "min", "kernel")
     assert facts["state"] == "running"
     assert [finding["id"] for finding in facts["findings"]] == ids
@@ -169,7 +168,7 @@ def test_where_pluto_and_the_kernel_disagree(
 
 
 def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
-    fake.contents = dataclasses.replace(fake.contents, spis=frozenset(), own_spis=frozenset())
+    fake.contents = fake.contents._replace(spis=frozenset(), own_spis=frozenset())
     entry = gathered(fake, "min", "connections")["connections"]["one"]
     assert (entry["well"], entry["reason"]["id"]) == (False, "kernel-sa-missing")
 
@@ -177,7 +176,7 @@ def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
 def test_what_differs_only_at_the_first_look_is_not_told(fake: FakeHost) -> None:
     """An SA that was replaced between the looks at pluto and at the kernel."""
     settled = fake.contents
-    fake.contents = dataclasses.replace(settled, spis=GONE, own_spis=GONE)
+    fake.contents = settled._replace(spis=GONE, own_spis=GONE)
     host = fake.host()
     ask, looks = host.pluto.ask, []
 

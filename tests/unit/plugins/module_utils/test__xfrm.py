@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import socket
 import struct
@@ -315,7 +314,7 @@ def test_keys_are_in_nothing_that_is_read(kernel: tuple[socket.socket, XfrmSocke
     sas = list(xfrm._sas())
     assert len(sas) == 2
     for found in sas:
-        assert [leaf for leaf in leaves(dataclasses.astuple(found)) if isinstance(leaf, bytes) and KEY in leaf] == []
+        assert [leaf for leaf in leaves(tuple(found)) if isinstance(leaf, bytes) and KEY in leaf] == []
         assert repr(KEY)[2:-1] not in repr(found)
         assert KEY.hex() not in repr(found)
 
