@@ -80,7 +80,7 @@ class FakeHost:
         self.declared = {"add": ("one",), "start": ()}
         self.configured = {"one": "add"}
         self.certificates: dict[str, int] = {}
-        self.pluto_log: tuple[str, ...] = ()
+        self.pluto_log: tuple[str, ...] = ('"one": added IKEv2 connection',)
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False

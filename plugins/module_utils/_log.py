@@ -51,10 +51,12 @@ def read_history(commands: Commands, config: str, since: float) -> tuple[str, ..
     named = _named(commands, config)
     if named or not os.path.isdir("/run/systemd/system"):
         return _first([named] if named else [*SYSLOGS, LOG], HISTORY_TAIL)
-    newest = _journal(commands, f"--since=@{int(since)}", f"--lines={HISTORY_LINES}")
+    # the kernel counts a process's start in ticks since boot, which drifts a little from the clock
+    begin = int(since) - 1
+    newest = _journal(commands, f"--since=@{begin}", f"--lines={HISTORY_LINES}")
     if len(newest) < HISTORY_LINES:
         return without_debug(newest)
-    window = (f"--since=@{int(since)}", f"--until=@{int(since) + LOADING_TIME}", f"--lines={LOADING_LINES}")
+    window = (f"--since=@{begin}", f"--until=@{begin + LOADING_TIME}", f"--lines={LOADING_LINES}")
     return without_debug((*_journal(commands, *window), *newest))
 
 

@@ -99,16 +99,10 @@ class LocalPluto:
             raise ConfigError(f"{self.config} is not valid: {done.reason}; nothing was changed", output=done.err)
 
     def declared(self) -> dict[str, tuple[str, ...]]:
-        """See Pluto.declared; ipsec_addconn(8)."""
-        options = {"add": ("--listadd", "--listroute", "--liststart"), "start": ("--liststart",)}
-        return {kind: tuple(sorted(set(self._listed(*lists)))) for kind, lists in options.items()}
-
-    def _listed(self, *lists: str) -> t.Iterator[str]:
-        for option in lists:
-            done = self._ipsec("addconn", "--config", self.config, option, timeout=60)
-            if done.status != 0:
-                raise ConfigError(f"`ipsec addconn {option}` cannot read {self.config}: {done.reason}")
-            yield from done.out.split()
+        """See Pluto.declared."""
+        wanted = {"add": ("add", "ondemand", "start", "keep"), "start": ("start",)}
+        configured = sorted(self.configured().items())
+        return {kind: tuple(name for name, auto in configured if auto in autos) for kind, autos in wanted.items()}
 
     def configured(self) -> dict[str, str]:
         """See Pluto.configured.

@@ -105,6 +105,32 @@ def check_start_and_stop(world: World) -> None:
     check_stopped(world)
 
 
+def check_connections(world: World) -> None:
+    """The configuration, pluto and its log know the same connections."""
+    host = world.host
+    host.launcher.start(90)
+    _until(lambda: host.pluto.control().kind == "listening" and not host.pluto.loading())
+    answer = host.pluto.ask()
+    assert answer is not None
+    configured = host.pluto.configured()
+    assert {name for name, auto in configured.items() if auto != "ignore"} == set(answer.connections)
+    (pluto,) = host.pluto.processes()
+    for name in answer.connections:
+        assert any(f'"{name}"' in line for line in host.pluto.log(pluto.started))
+    assert answer.unknown_lines == 0
+    assert host.pluto.certificates() == {}
+    assert host.launcher.stop(90) is True
+    assert host.pluto.certificates() == {}
+    world.break_config()
+    refused = False
+    try:
+        host.pluto.configured()
+    except ConfigError:
+        refused = True
+    world.mend_config()
+    assert refused
+
+
 def check_by_hand(world: World) -> None:
     """A pluto the manager does not know survives the manager's stop, and ends over its control socket."""
     host = world.host
@@ -249,6 +275,7 @@ def check_network(world: World) -> None:
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
     check_start_and_stop,
+    check_connections,
     check_by_hand,
     check_ends,
     check_lock_file,
