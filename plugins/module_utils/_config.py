@@ -15,7 +15,7 @@ from ._faults import Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 
 if t.TYPE_CHECKING:
-    from ._host import Host
+    from ._host import ConfigHost
 
 Preflight = t.Literal["auto", "sandbox", "static"]
 
@@ -90,7 +90,7 @@ def _diff(file: File, old: File) -> dict[str, str]:
     return {"before_header": file.path, "after_header": file.path, "before": texts[0], "after": texts[1]}
 
 
-def install(proposal: Proposal, host: Host, *, check_mode: bool) -> Installation:
+def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Installation:
     """Try the candidate, and install it when nothing is wrong with it; in check mode only say what would be done.
 
     ConfigError with all findings when it is refused; then, and after every other error, nothing has changed.
@@ -109,12 +109,12 @@ def install(proposal: Proposal, host: Host, *, check_mode: bool) -> Installation
         return dataclasses.replace(tried, backups=backups)
 
 
-def _differs(host: Host, file: File) -> bool:
+def _differs(host: ConfigHost, file: File) -> bool:
     mode = None if file.text is None else file.mode
     return host.files.read(file.path) != file.text or host.files.mode(file.path) != mode
 
 
-def _tried(proposal: Proposal, host: Host) -> Installation:
+def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     if host.pluto.program() is None:
         raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
@@ -135,7 +135,7 @@ def _tried(proposal: Proposal, host: Host) -> Installation:
     return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
 
 
-def _resolved(candidate: Candidate, host: Host) -> Candidate:
+def _resolved(candidate: Candidate, host: ConfigHost) -> Candidate:
     files = tuple(dataclasses.replace(file, path=host.files.real(file.path)) for file in candidate.files)
     twice = {file.path for file in files if [other.path for other in files].count(file.path) > 1}
     if twice:
@@ -143,7 +143,7 @@ def _resolved(candidate: Candidate, host: Host) -> Candidate:
     return Candidate(host.files.real(candidate.config), files)
 
 
-def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Host) -> Trial:
+def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: ConfigHost) -> Trial:
     reason = "preflight static was asked for"
     if proposal.preflight != "static":
         try:

@@ -11,13 +11,14 @@ import typing as t
 
 from ._clock import wait_until
 from ._errors import IPsecError, VerifyError
-from ._model import Leftovers, State
+from ._model import Leftovers
+from ._observe import observe
 from ._plan import StartPluto, StopPluto, predict, steps
 from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired
+    from ._model import Desired, State
 
 CONFIRM = 2.0
 """Seconds between the two looks that it takes to replace a pluto that lives."""
@@ -60,33 +61,6 @@ class Outcome:
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
-
-
-def observe(host: Host) -> State:
-    """One look at the host; reads only."""
-    plutos = host.pluto.processes()
-    control = host.pluto.control()
-    program = host.pluto.program()
-    return State(
-        program=program,
-        config=host.pluto.config,
-        # a look at a living pluto costs two calls of its program already, and does not need the configuration
-        config_fault=host.pluto.config_fault(parse=not plutos and program is not None),
-        manager=host.launcher.name,
-        unit=host.launcher.unit(),
-        plutos=plutos,
-        loading=host.pluto.loading() if plutos else False,
-        zombies=() if plutos else host.pluto.zombies(),
-        lock=host.pluto.lock(),
-        old_locks=host.pluto.old_locks() if not plutos else (),
-        log_rules=host.pluto.log_rules() if not plutos else (),
-        control=control,
-        answer=host.pluto.ask() if control.kind == "listening" else None,
-        backend=host.kernel.name,
-        tables=host.kernel.tables(),
-        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
-        strangers=host.pluto.strangers() if not plutos else (),
-    )
 
 
 def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:

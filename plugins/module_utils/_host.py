@@ -17,12 +17,17 @@ if t.TYPE_CHECKING:
         Answer,
         Backend,
         ConfigFault,
+        Contents,
         Control,
+        Firewall,
         Flush,
+        Interface,
         Leftovers,
+        Listing,
         Lock,
         Process,
         Program,
+        Settings,
         Stranger,
         Tables,
         Unit,
@@ -160,6 +165,12 @@ class Kernel(t.Protocol):
     def tables(self) -> Tables | None:
         """Sizes of its tables; None when it is not loaded. Never loads a module."""
 
+    def contents(self, listing: Listing) -> Contents | None:
+        """What is in its tables; None when it is not loaded. Never loads a module, and never holds a key."""
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The network devices through which IPsec routes, by name, whoever made them."""
+
     def check_load(self) -> None:
         """Raise what makes it impossible to load, as far as that can be known; reads only."""
 
@@ -215,6 +226,16 @@ class Sandbox(t.Protocol):
         """Let the parser alone look at the candidate; `reason` is why there is no sandbox."""
 
 
+class Network(t.Protocol):
+    """The host's own network settings and firewall, which IPsec depends on and never changes."""
+
+    def settings(self) -> Settings:
+        """Forwarding, redirects, default routes, and who holds the IKE ports."""
+
+    def firewall(self) -> Firewall:
+        """Which of its rules refuse IPsec; runs the tools of nftables, or of iptables."""
+
+
 class Journal(t.Protocol):
     """The system log."""
 
@@ -235,6 +256,9 @@ class Clock(t.Protocol):
     def now(self) -> float:
         """Monotonic seconds."""
 
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -249,5 +273,12 @@ class Host:
     journal: Journal
     guard: Guard
     clock: Clock
+    network: Network
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigHost(Host):
+    """A gateway that is given a configuration."""
+
     files: Files
     sandbox: Sandbox

@@ -231,7 +231,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._candidate import Candidate, File
 from ..module_utils._config import Proposal, install
 from ..module_utils._errors import ConfigError
-from ..module_utils._module import run
+from ..module_utils._module import run_config
 
 if t.TYPE_CHECKING:
     from ..module_utils._host import Files
@@ -303,7 +303,7 @@ def main() -> None:
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run(
+    run_config(
         module,
         lambda host: install(proposal_from(module.params, host.files), host, check_mode=module.check_mode).to_result(),
     )

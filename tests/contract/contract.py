@@ -23,9 +23,11 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemCl
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import faults
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
+from ansible_collections.xswan.ipsec.plugins.module_utils._network import LocalNetwork
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
@@ -38,7 +40,7 @@ class World(t.Protocol):
     """A host and the accidents that can befall it. It is handed over, and left, with IPsec stopped."""
 
     @property
-    def host(self) -> Host:
+    def host(self) -> ConfigHost:
         """The ports under test."""
 
     def pluto_by_hand(self) -> None:
@@ -277,6 +279,22 @@ def check_kernel(world: World) -> None:
     kernel.load()
     kernel.load()
     assert kernel.tables() is not None
+    contents = kernel.contents(Listing())
+    assert contents is not None
+    assert contents.tables == kernel.tables()
+    assert (contents.sa_list, contents.policy_list) == ((), ())
+    assert kernel.interfaces() == ()
+
+
+def check_network(world: World) -> None:
+    """The host's settings are told, whoever runs."""
+    settings = world.host.network.settings()
+    assert settings.ip_forward["ipv4"] is True
+    assert {"all", "eth0"} <= set(settings.rp_filter)
+    assert set(settings.rp_filter) == set(settings.send_redirects) == set(settings.accept_redirects)
+    assert all(route.interface for route in settings.default_route)
+    assert world.host.network.firewall().tool == "nftables"
+    assert world.host.network.firewall().refuses == ()
 
 
 def check_files(world: World) -> None:
@@ -328,6 +346,7 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_kernel,
     check_files,
     check_sandbox,
+    check_network,
 )
 
 
@@ -352,13 +371,14 @@ class Gateway:
 
     def __init__(self) -> None:
         commands = LocalCommands(run_command)
-        self.host = Host(
+        self.host = ConfigHost(
             SystemdLauncher(commands),
             LocalPluto(commands),
             XfrmKernel(commands),
             SystemLog(),
             LockFile(),
             SystemClock(),
+            LocalNetwork(commands),
             LocalFiles(commands),
             Unshared(commands),
         )

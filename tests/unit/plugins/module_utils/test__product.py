@@ -30,9 +30,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError, IPsecError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Leftovers, Process, Program
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
 from fake_host import FakeHost

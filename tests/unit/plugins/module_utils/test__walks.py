@@ -11,9 +11,10 @@ import pytest
 from accidents import HEALTHY, STRANGE, Accident, not_installed
 from walks import SEED
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess
 from fake_host import FakeHost
 

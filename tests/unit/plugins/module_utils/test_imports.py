@@ -13,10 +13,12 @@ import pytest
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
-    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack", "_connections"),
-    *("_ipsec_conf", "_candidate", "_faults", "_config"),
+    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_observe", "_facts"),
+    *("_whack", "_connections", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
 }
-PURE_STDLIB = {"__future__", "dataclasses", "fnmatch", "ipaddress", "posixpath", "re", "typing"}
+PURE_STDLIB = {
+    *("__future__", "dataclasses", "fnmatch", "ipaddress", "json", "posixpath", "re", "shlex", "struct", "typing"),
+}
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
 
 
@@ -37,7 +39,7 @@ def test_each_library_has_its_place(path: Path) -> None:
     assert ("ansible" in found) == (path.stem == "_module")
     assert ("psutil" in found) == (path.stem == "_processes")
     assert "subprocess" not in found, "programs run through AnsibleModule.run_command, handed over in _module"
-    assert ("socket" in found) == (path.stem == "_xfrm")
+    assert ("socket" in found) == (path.stem in ("_netlink", "_xfrm", "_xfrm_list", "_devices", "_network"))
     assert ("time" in found) == (path.stem == "_clock")
 
 
