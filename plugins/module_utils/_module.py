@@ -91,12 +91,14 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         failure: dict[str, t.Any] = {
             "msg": str(exc),
             "error": {"type": type(exc).__name__, **exc.details},
-            "changed": bool(exc.done),
+            "changed": exc.changed,
             "actions": list(exc.done),
         }
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**failure)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)
