@@ -91,7 +91,7 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         failure: dict[str, t.Any] = {
             "msg": str(exc),
             "error": {"type": type(exc).__name__, **exc.details},
-            "changed": exc.changed,
+            "changed": bool(exc.done) or exc.changed,
             "actions": list(exc.done),
         }
         if isinstance(exc, VerifyError):

@@ -32,13 +32,18 @@ class FakeModule:
 
     def __init__(self, *, diff: bool = False) -> None:
         self._diff = diff
+        self._warnings: list[str] = []
         self.params = {"config": "/etc/ipsec.conf", "launcher": "auto", "backend": "xfrm"}
 
     def run_command(self, args: list[str]) -> t.NoReturn:
         raise AssertionError(f"nothing runs here: {args}")
 
+    def warn(self, warning: str) -> None:
+        self._warnings.append(warning)
+
     def exit_json(self, **result: t.Any) -> t.NoReturn:
-        raise ExitedError(result)
+        assert "warnings" not in result, "Ansible wants to be told by warn()"
+        raise ExitedError({**result, "warnings": self._warnings})
 
     def fail_json(self, **result: t.Any) -> t.NoReturn:
         raise FailedError(result)
@@ -81,6 +86,13 @@ def test_result_of_setup() -> None:
 def test_no_diff_unless_asked_for() -> None:
     fake = FakeHost()
     assert "diff" not in run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=True).to_result())
+
+
+def test_a_needless_stop_warns() -> None:
+    fake = FakeHost()
+    fake.old_lock = True
+    result = run(lambda _host: converge(Desired(running=False), fake.host(), check_mode=False).to_result())
+    assert result["warnings"] == ["stop ordered, but IPsec does not run; cleaning up anyway"]
 
 
 def test_result_of_status() -> None:
