@@ -212,6 +212,21 @@ def test_repairs_keep_the_process_and_are_told() -> None:
         assert [finding["id"] for finding in result["repaired"]] == [origin.__name__]
 
 
+def test_a_pluto_that_is_busy_for_a_moment_keeps_its_tunnels() -> None:
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ()
+    assert fake.calls == []
+
+
+def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
+    fake = FakeHost()
+    orphaned(fake)
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ("write the lock file anew",)
+
+
 def test_a_stop_of_what_does_not_run_complains_and_cleans() -> None:
     fake = FakeHost()
     clean = converge(STOP, fake.host(), check_mode=False).to_result()
