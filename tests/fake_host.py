@@ -91,6 +91,8 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
+        self.busy_until = 0.0
+        """Until then pluto does not answer, though nothing is wrong with it."""
         self.denied = False
         """The control socket refuses even root."""
         self.other_plutos: list[Process] = []
@@ -332,7 +334,8 @@ class FakePluto:
     def ask(self) -> Answer | None:
         if self.fake.denied:
             raise DependencyError("pluto's control socket refuses root")
-        if self.fake.hung or self.fake.control_pid is None:
+        busy = self.fake.clock.now() < self.fake.busy_until
+        if self.fake.hung or busy or self.fake.control_pid is None:
             return None
         late = tuple(name for since, name in self.fake.arrivals.items() if since <= self.fake.clock.now())
         return dataclasses.replace(self.fake.answer, connections=self.fake.answer.connections + late)

@@ -115,6 +115,7 @@ def _apply(desired: Desired, host: Host) -> Outcome:
     except IPsecError as exc:
         say(str(exc))
         exc.done = tuple(done)
+        exc.changed = bool(done) or _differs(before, host)
         raise
     flushed = _flushed(foreign, host.kernel.leftovers()) if foreign.foreign_policies or foreign.foreign_sas else ""
     if flushed:
@@ -131,6 +132,23 @@ def _flushed(before: Leftovers, after: Leftovers) -> str:
     return (
         f"{max(policies, 0)} policies and {max(sas, 0)} SAs that pluto had not made are gone from the kernel: this "
         "version of Libreswan flushes everybody's when it starts or stops; let their owner make them again"
+    )
+
+
+def _differs(before: State, host: Host) -> bool:
+    """Whether a step that failed has changed the host all the same; one that cannot be looked at may have changed."""
+    try:
+        return _marks(observe(host)) != _marks(before)
+    except IPsecError:
+        return True
+
+
+def _marks(state: State) -> tuple[t.Any, ...]:
+    """What changes by steps, and not by itself."""
+    return (
+        [process.identity for process in state.plutos],
+        *(state.lock, state.control, state.old_locks, state.log_rules, state.leftovers, state.tables is None),
+        state.unit and (state.unit.active, state.unit.enabled),
     )
 
 

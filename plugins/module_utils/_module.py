@@ -127,12 +127,14 @@ def _end(module: AnsibleModule, action: t.Callable[[], dict[str, t.Any]]) -> Non
         failure: dict[str, t.Any] = {
             "msg": str(exc),
             "error": {"type": type(exc).__name__, **exc.details},
-            "changed": bool(exc.done),
+            "changed": bool(exc.done) or exc.changed,
             "actions": list(exc.done),
         }
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**failure)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

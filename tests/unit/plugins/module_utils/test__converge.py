@@ -103,15 +103,26 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
     for call in rehearsal.calls:
         fake = FakeHost()
         origin(fake)
+        before = whole_of(fake)
         fake.fail = call
         with pytest.raises(IPsecError) as caught:
             converge(desired, fake.host(), check_mode=False)
         assert whole.actions[: len(caught.value.done)] == caught.value.done
         assert len(caught.value.done) < len(whole.actions)
+        assert caught.value.changed is (bool(caught.value.done) or whole_of(fake) != before)
         fake.fail = None
         converge(desired, fake.host(), check_mode=False)
         assert bool(fake.plutos) is desired.running
         assert assess(observe(fake.host())).errors == frozenset()
+
+
+def whole_of(fake: FakeHost) -> dict[str, str]:
+    """The gateway itself, without what the fake keeps about its use."""
+    return {
+        name: repr(value)
+        for name, value in vars(fake).items()
+        if name not in ("clock", "_pids", "calls", "log", "fail")
+    }
 
 
 @pytest.mark.parametrize(
@@ -200,6 +211,21 @@ def test_repairs_keep_the_process_and_are_told() -> None:
         result = converge(START, fake.host(), check_mode=False).to_result()
         assert [pluto.identity for pluto in fake.plutos] == [before]
         assert [finding["id"] for finding in result["repaired"]] == [origin.__name__]
+
+
+def test_a_pluto_that_is_busy_for_a_moment_keeps_its_tunnels() -> None:
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ()
+    assert fake.calls == []
+
+
+def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
+    fake = FakeHost()
+    orphaned(fake)
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ("write the lock file anew",)
 
 
 def test_a_stop_of_what_does_not_run_complains_and_cleans() -> None:
@@ -424,6 +450,7 @@ def test_a_start_whose_connection_is_rejected_ends_soon_and_says_why(wait: t.Any
         converge(Desired(running=True, wait=wait), fake.host(), check_mode=False)
     assert 9 <= fake.clock.now() - began < 10, "20 looks while addconn runs, then 5 quiet seconds"
     assert caught.value.details["connections"] == ["two"]
+    assert (caught.value.done, caught.value.changed) == ((), True), "pluto runs now"
 
 
 def test_a_connection_that_comes_late_was_not_rejected() -> None:

@@ -69,6 +69,8 @@ PROGRAMS = {
     "Libreswan 4": Program("Libreswan", "4.10"),
     "Libreswan 5": Program("Libreswan", "5.2"),
 }
+FAILING = ("Libreswan 3", "Libreswan 5")
+"""With these, each step is made to fail once: between them they do all that the others do, load and flush included."""
 OTHER = Process(500, started=1.0)
 
 
@@ -138,7 +140,7 @@ def test_every_gateway_by_every_verb(manager: str) -> None:
             assert_refused(facts, desired)
         else:
             calls = assert_converges(facts, desired)
-            for call in dict.fromkeys(calls):
+            for call in dict.fromkeys(calls) if facts.program in FAILING else ():
                 assert_failure_is_told(facts, desired, call)
 
 
