@@ -47,6 +47,9 @@ RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
 """In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
 RESOLV_MARKS = ("Libreswan", "Openswan")
 
+DIRECT = ("addconn", "readwriteconf", "whack")
+"""Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
+
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""
@@ -248,8 +251,9 @@ class LocalPluto:
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         """Run `ipsec` with these arguments: a shell script that takes longer than the programs it leads to."""
-        if argv[0] == "whack" and self._folder is not None:
-            return self._commands.run(f"{self._folder}/whack", *argv[1:], timeout=timeout)
+        program = f"{self._folder}/{argv[0]}"
+        if self._folder is not None and argv[0] in DIRECT and os.access(program, os.X_OK):
+            return self._commands.run(program, *argv[1:], timeout=timeout)
         return self._commands.run("ipsec", *argv, timeout=timeout)
 
     @functools.cached_property
