@@ -99,7 +99,7 @@ def by_hand(fake: FakeHost) -> None:
 def upgraded(fake: FakeHost) -> None:
     """The package was upgraded under a running pluto."""
     pluto = fake.run_pluto()
-    fake.plutos = [dataclasses.replace(pluto, upgraded=True)]
+    fake.plutos = [pluto._replace(upgraded=True)]
 
 
 def no_xfrm_under_pluto(fake: FakeHost) -> None:

@@ -208,7 +208,7 @@ def _kernel(state: State, contents: Contents | None, listing: Listing) -> dict[s
     facts: dict[str, t.Any] = {
         "backend": state.backend,
         "loaded": contents is not None,
-        **dataclasses.asdict(found.tables),
+        **found.tables._asdict(),
         "larval": found.larval,
         "foreign_sas": found.foreign_sas,
         "foreign_policies": found.foreign_policies,

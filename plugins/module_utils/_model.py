@@ -5,7 +5,7 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
-What is only a row of facts is a NamedTuple: those cost an eighth of a frozen dataclass at every start of a module.
+What is only looked at is a NamedTuple, which costs an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ Flush = t.Literal["own", "all", "none"]
 Backend = t.Literal["xfrm", "klips", "none"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
+class Program(t.NamedTuple):
     """The IPsec program of the host as `ipsec --version` names it."""
 
     name: str
@@ -33,8 +32,7 @@ class Program:
         return self.name == "Openswan" or int(self.version.partition(".")[0]) < 4
 
 
-@dataclasses.dataclass(frozen=True)
-class Process:
+class Process(t.NamedTuple):
     """A process of the host's own pid and network namespace.
 
     Identity is (pid, started), never the pid alone: pids are reused.
@@ -53,8 +51,7 @@ class Process:
         return (self.pid, self.started)
 
 
-@dataclasses.dataclass(frozen=True)
-class Lock:
+class Lock(t.NamedTuple):
     """pluto's lock file, pluto.pid, and what its content means now."""
 
     path: str
@@ -63,8 +60,7 @@ class Lock:
     pid: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Control:
+class Control(t.NamedTuple):
     """pluto's control socket, pluto.ctl, and who listens on it."""
 
     path: str
@@ -73,8 +69,7 @@ class Control:
     pids: tuple[int | None, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Listening:
+class Listening(t.NamedTuple):
     """A socket on which pluto awaits IKE."""
 
     interface: str
@@ -85,8 +80,7 @@ class Listening:
     """It takes ESP in UDP, too (RFC 3948)."""
 
 
-@dataclasses.dataclass(frozen=True)
-class End:
+class End(t.NamedTuple):
     """One end of a connection as pluto holds it; None is what this version does not tell."""
 
     address: str | None = None
@@ -99,8 +93,7 @@ class End:
     """Nickname in the NSS database."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Loaded:
+class Loaded(t.NamedTuple):
     """A connection as pluto holds it. Expansions of `subnets=` and instances of a template are some of their own."""
 
     name: str
@@ -125,8 +118,7 @@ class Loaded:
     reqid: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class IkeSa:
+class IkeSa(t.NamedTuple):
     """An IKE SA (ISAKMP SA), established or not yet."""
 
     connection: str
@@ -143,8 +135,7 @@ class IkeSa:
     """Seconds until it is replaced, at the end of its lifetime."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ChildSa:
+class ChildSa(t.NamedTuple):
     """A Child SA (IPsec SA) that is established, or, with a state of `negotiating`, not yet."""
 
     connection: str
@@ -219,8 +210,7 @@ class Unit:
     """systemd's Result: success, exit-code, signal, core-dump, timeout, start-limit-hit."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Stranger:
+class Stranger(t.NamedTuple):
     """A process that is no pluto and holds an IKE port."""
 
     port: int
@@ -247,8 +237,7 @@ class Leftovers:
         return bool(self.policies or self.sas or self.interfaces)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tables:
+class Tables(t.NamedTuple):
     """Sizes of the kernel's SA and policy tables, larval SAs and the sockets' own policies included."""
 
     sas: int = 0

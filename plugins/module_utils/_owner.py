@@ -21,6 +21,7 @@ counted, and expire in 30 seconds; its IPIP SAs for IPComp are foreign, and go w
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import typing as t
 
@@ -104,7 +105,8 @@ HOLES = tuple(
 """Neighbour solicitation and advertisement, as pluto writes them."""
 
 
-class Policy(t.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Policy:
     """A policy, as far as ownership and removal need it."""
 
     selector: bytes

@@ -55,6 +55,8 @@ NSS_FILES = ("cert9.db", "key4.db")
 NO_RIGHT = "no right to communicate with pluto"
 """What whack says when the control socket refuses it for the lack of a permission: programs/whack/whack.c, 3.x to 5.x.
 """
+DIRECT = ("addconn", "readwriteconf", "whack")
+"""Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
 
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
@@ -315,8 +317,9 @@ class LocalPluto:
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         """Run `ipsec` with these arguments: a shell script that takes longer than the programs it leads to."""
-        if argv[0] == "whack" and self._folder is not None:
-            return self._commands.run(f"{self._folder}/whack", *argv[1:], timeout=timeout)
+        program = f"{self._folder}/{argv[0]}"
+        if self._folder is not None and argv[0] in DIRECT and os.access(program, os.X_OK):
+            return self._commands.run(program, *argv[1:], timeout=timeout)
         return self._commands.run("ipsec", *argv, timeout=timeout)
 
     @functools.cached_property

@@ -293,7 +293,7 @@ def daemon(state: State) -> dict[str, t.Any]:
         "uptime": max(0, int(state.at - pluto.started)) if pluto and state.at else None,
         "upgraded": any(process.upgraded for process in state.plutos),
         "interfaces": list(answer.interfaces),
-        "listening": [dataclasses.asdict(listening) for listening in answer.listening],
+        "listening": [listening._asdict() for listening in answer.listening],
         "nat_t": answer.nat_t,
         "fips": answer.fips,
         "seccomp": answer.seccomp,

@@ -19,7 +19,7 @@ import dataclasses, json, subprocess, sys
 from {MODULE_UTILS}._xfrm import XfrmKernel
 for argv in json.loads(sys.argv[1]):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-print(json.dumps(dataclasses.asdict(XfrmKernel(None).tables())))
+print(json.dumps(XfrmKernel(None).tables()._asdict()))
 """
 CLEAN = f"""
 import dataclasses, json, os, socket, subprocess, sys
@@ -188,7 +188,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     for flush in ("own", "all"):
         kernel.clean(flush)
         looks.append(kernel.tables())
-print(json.dumps([dataclasses.asdict(look) for look in looks]))
+print(json.dumps([getattr(look, '_asdict', lambda: dataclasses.asdict(look))() for look in looks]))
 """
     first, leftovers, own, every = inside(script, ())
     assert first["policies_socket"] == 1

@@ -128,8 +128,8 @@ def test_facts_are_those_of_ip_and_of_pluto(tunnels: Lab) -> None:
 
 def test_subsets_and_filters(tunnels: Lab) -> None:
     least = look(tunnels, "gather_subset=!all")
-    assert {name: facts["gathered"] for name, facts in least.items()} == {name: ["min"] for name in tunnels.gateways}
     for facts in least.values():
+        assert facts["gathered"] == ["min"]
         assert facts["tunnels_up"] == 2
         assert not {"kernel", "connections", "host", "interfaces"} & set(facts)
     peers = {name: gateway.spec.wan.ip for name, gateway in tunnels.gateways.items()}

@@ -150,7 +150,7 @@ def test_the_entry_is_json_and_its_form_is_always_the_same() -> None:
 
 LOADED = Loaded("c", local=End("192.0.2.1"), remote=End("192.0.2.2"))
 CHILD = ChildSa("c", 2, 5, 10, 20, ike=1, local="192.0.2.1", remote="192.0.2.2", spi_in=0x10, spi_out=0x20)
-UP = Answer(connections=("c",), loaded=(dataclasses.replace(LOADED, routing="tunnel"),), child_sas=(CHILD,))
+UP = Answer(connections=("c",), loaded=(LOADED._replace(routing="tunnel"),), child_sas=(CHILD,))
 HALF_OPEN = IkeSa("c", 1, established=False)
 
 
@@ -174,9 +174,9 @@ def one(auto: str | None, answer: Answer | None, **options: t.Any) -> dict[str, 
         ("ignore", Answer(loaded=(LOADED,)), "waiting", None),
         (None, Answer(loaded=(LOADED,)), "waiting", None),
         ("ondemand", Answer(loaded=(LOADED,)), "down", "unknown"),
-        ("ondemand", Answer(loaded=(dataclasses.replace(LOADED, routing="trap"),)), "ondemand", None),
-        ("add", Answer(loaded=(dataclasses.replace(LOADED, oriented=False),)), "down", "unoriented"),
-        ("start", Answer(loaded=(dataclasses.replace(LOADED, routing="routed", shunt=True),)), "ondemand", None),
+        ("ondemand", Answer(loaded=(LOADED._replace(routing="trap"),)), "ondemand", None),
+        ("add", Answer(loaded=(LOADED._replace(oriented=False),)), "down", "unoriented"),
+        ("start", Answer(loaded=(LOADED._replace(routing="routed", shunt=True),)), "ondemand", None),
         ("start", UP, "established", None),
         (None, UP, "established", None),
     ],
@@ -189,8 +189,8 @@ def test_states(auto: str | None, answer: Answer | None, state: str, reason: str
 
 
 def test_some_of_the_expansions() -> None:
-    parts = tuple(dataclasses.replace(LOADED, name=name) for name in ("c/1x1", "c/1x2"))
-    answer = Answer(loaded=parts, child_sas=(dataclasses.replace(CHILD, connection="c/1x1"),))
+    parts = tuple(LOADED._replace(name=name) for name in ("c/1x1", "c/1x2"))
+    answer = Answer(loaded=parts, child_sas=(CHILD._replace(connection="c/1x1"),))
     log = ('"c/1x1" #7: NO_PROPOSAL_CHOSEN', '"c/1x2" #8: TS_UNACCEPTABLE', '"c/1x1" #9: IPsec SA established')
     entry = one("start", answer, log=lambda: log)
     assert (entry["state"], entry["well"], entry["expansions"]) == ("partial", False, 2)
@@ -214,7 +214,7 @@ def test_a_kernel_without_a_half_of_a_tunnel() -> None:
         assert entry["reason"]["id"] == "kernel-sa-missing"
         assert "`ipsec auto --up c`" in entry["reason"]["cure"]
         assert missing_kernel_sas(UP, both - {lost}) == (CHILD,)
-    unknown = dataclasses.replace(UP, child_sas=(dataclasses.replace(CHILD, spi_in=None, spi_out=None),))
+    unknown = dataclasses.replace(UP, child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
     assert missing_kernel_sas(unknown, frozenset()) == ()
 
 
@@ -297,7 +297,7 @@ def test_a_thousand_connections_stay_small() -> None:
         Loaded(f"site-{n}", local=End("192.0.2.1", "@hub", ("10.0.0.0/8",)), remote=End(f"192.0.2.{n % 250}", f"@s{n}"))
         for n in range(1000)
     )
-    children = tuple(dataclasses.replace(CHILD, connection=part.name, serial=n) for n, part in enumerate(parts))
+    children = tuple(CHILD._replace(connection=part.name, serial=n) for n, part in enumerate(parts))
     result = connections({}, Answer(loaded=parts, child_sas=children), now=NOW)
     assert len(result) == 1000
     assert len(json.dumps(result)) < 2_000_000
