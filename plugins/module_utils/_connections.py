@@ -398,8 +398,8 @@ def _reason(name: str, cause: str, held: _Parts, said: t.Iterable[_Said]) -> dic
         up = _up(held)
         traces = [(each, *trace) for each in said for trace in _trace(each.text, held) if each.name not in up]
         if cause == "rejected":
-            # a connection that is not loaded has no SAs: these are of former days
-            traces = [trace for trace in traces if trace[0].serial == 0]
+            # what there is of SAs is of former days; and only the last attempt to load it counts
+            traces = [trace for trace in traces if trace[0].serial == 0][-1:]
         elif cause == "unoriented":
             traces = [trace for trace in traces if trace[1] in ("unoriented", "interface-missing")]
         best = _best(traces)

@@ -284,6 +284,17 @@ def test_a_line_of_the_log_is_shown_harmless() -> None:
     assert len(shown) == 300
 
 
+def test_the_last_attempt_to_load_it_counts() -> None:
+    log = [
+        "\"c\": failed to add connection: left certificate 'x' not found in the NSS database",
+        "\"c\": failed to add connection: ESP encryption algorithm 'x' is not recognized",
+        '"c" #1: AUTHENTICATION_FAILED',
+    ]
+    assert one("start", Answer(), log=lambda: log[:1])["reason"]["id"] == "certificate-missing"
+    found = one("start", Answer(), log=lambda: log)["reason"]
+    assert (found["id"], found["log"]) == ("rejected", log[1])
+
+
 def test_a_section_that_pluto_never_saw() -> None:
     line = "addconn, in config '/etc/ipsec.conf', ignoring: cannot find conn 'x' needed by conn 'c'"
     found = one("start", Answer(), log=lambda: ['"c" #1: NO_PROPOSAL_CHOSEN', line])["reason"]
