@@ -18,10 +18,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule bench-status demo ssh clean-lab clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## Check this machine, install what is missing, make .venv/dev
 	@$(SETUP) --lab
@@ -48,6 +48,10 @@ molecule: ## Test the role by its molecule scenario
 	@# molecule shows nothing of a task before its end, and images can take minutes.
 	@$(BIN)/python -m lab build bullseye trixie
 	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test
+
+bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
+	@$(SETUP) --lab
+	@$(BIN)/python -m bench.status
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

@@ -21,12 +21,18 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     Backend,
+    Contents,
     Control,
+    Firewall,
     Flush,
+    Interface,
     Leftovers,
+    Listing,
     Lock,
     Process,
     Program,
+    Route,
+    Settings,
     Stranger,
     Tables,
     Unit,
@@ -44,6 +50,9 @@ class FakeClock:
 
     def now(self) -> float:
         return self.time
+
+    def epoch(self) -> float:
+        return 1_796_000_000.0 + self.time
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -80,6 +89,19 @@ class FakeHost:
         self.old_lock = False
         self.stranger: Stranger | None = None
         self.leftovers = Leftovers()
+        self.contents = Contents(Tables())
+        self.listing: Listing | None = None
+        """What was asked for last."""
+        self.interfaces: tuple[Interface, ...] = ()
+        self.settings = Settings(
+            ip_forward={"ipv4": True, "ipv6": None},
+            rp_filter={"all": 0, "eth0": 2},
+            send_redirects={"all": 1, "eth0": 1},
+            accept_redirects={"all": 0, "eth0": 0},
+            default_route=(Route("ipv4", "eth0", "192.0.2.254", 0),),
+            ike_ports=(),
+        )
+        self.firewall = Firewall("nftables")
         self.guarded = False
         self.log: list[str] = []
         self.restarts = 0
@@ -98,7 +120,13 @@ class FakeHost:
 
     def host(self) -> Host:
         return Host(
-            FakeLauncher(self), FakePluto(self), FakeKernel(self), FakeJournal(self), FakeGuard(self), self.clock
+            launcher=FakeLauncher(self),
+            pluto=FakePluto(self),
+            kernel=FakeKernel(self),
+            journal=FakeJournal(self),
+            guard=FakeGuard(self),
+            clock=self.clock,
+            network=FakeNetwork(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -298,6 +326,13 @@ class FakeKernel:
     def tables(self) -> Tables | None:
         return Tables() if self.fake.xfrm_loaded else None
 
+    def contents(self, listing: Listing) -> Contents | None:
+        self.fake.listing = listing
+        return self.fake.contents if self.fake.xfrm_loaded else None
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        return self.fake.interfaces
+
     @property
     def name(self) -> Backend:
         return self.fake.backend
@@ -321,6 +356,19 @@ class FakeKernel:
             self.fake.leftovers = Leftovers(foreign_policies=left.foreign_policies, foreign_sas=left.foreign_sas)
         elif flush == "all":
             self.fake.leftovers = Leftovers()
+
+
+@dataclasses.dataclass
+class FakeNetwork:
+    """The port `Network`."""
+
+    fake: FakeHost
+
+    def settings(self) -> Settings:
+        return self.fake.settings
+
+    def firewall(self) -> Firewall:
+        return self.fake.firewall
 
 
 @dataclasses.dataclass

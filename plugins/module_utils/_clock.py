@@ -23,6 +23,10 @@ class SystemClock:
         """Monotonic seconds."""
         return time.monotonic()
 
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)

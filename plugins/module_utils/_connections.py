@@ -67,58 +67,55 @@ CAUSES: t.Final = {
 }
 """By the id of a reason."""
 
-TRACES: t.Final = tuple(
-    (re.compile(pattern), cause, weight)
-    for pattern, cause, weight in (
-        # The last number says how surely a line names the cause: 3 and more do, 2 is likely, 1 is silence. Seen with
-        # Libreswan 4.3, 4.10 and 5.2; what these do not say is from the sources of 3.32, 5.4 and Openswan 2.6
-        (r"certificate '.*' is expired or not yet valid", "certificate-expired", 5),
-        (r"SEC_ERROR_EXPIRED|[Cc]ertificate has expired|certificate expired", "certificate-expired", 5),
-        (r"certificate '.*' not found in the NSS database", "certificate-missing", 5),
-        (r"could not open host cert|no (?:private key|RSA key|certificate) (?:found )?for", "certificate-missing", 5),
-        (r"ipsec-interface=\S+ (?:is )?not supported|xfrmi is not supported", "interface-missing", 5),
-        (r"failed to (?:add|create) ipsec-interface|conflict ipsec\d+ already exist", "interface-missing", 5),
-        (r"we cannot identify ourselves with either end|we have no ipsecN interface", "unoriented", 5),
-        (r"must specify host IP address for our side", "unoriented", 5),
-        (r"TS_UNACCEPTABLE|[Nn]o IKEv2 connection found with compatible Traffic Selectors", "traffic-selectors", 4),
-        (r"no connection is known for", "traffic-selectors", 4),
-        (r"INVALID_ID_INFORMATION", "invalid-id", 4),
-        (r"NO_PROPOSAL_CHOSEN|no acceptable (?:Proposal|Oakley Transform)", "no-proposal", 4),
-        (r"[Nn]o proposal chosen|NO_PROPOSAL|no acceptable response.*proposal", "no-proposal", 4),
-        (r"perhaps peer likes no proposal", "no-proposal", 2),
-        (r"AUTHENTICATION_FAILED|authentication failed: computed hash|AUTH mismatch", "authentication-failed", 3),
-        (r"probable authentication failure|Peer ID '.*' mismatched", "authentication-failed", 3),
-        (r"we require (?:IKEv\d )?peer to have ID|INVALID_HASH_INFORMATION", "authentication-failed", 3),
-        (r"certificate payload rejected|issuer is not recognized|SEC_ERROR_", "authentication-failed", 3),
-        (r"no preshared key found|[Nn]o matching PSK|no PSK|missing PSK", "authentication-failed", 3),
-        (r"[Pp]ossible authentication failure", "authentication-failed", 2),
-        (r"No response \(or no acceptable response\)|asynchronous network error", "no-answer", 1),
-        (r"timeout exceeded|max number of retransmissions", "no-answer", 1),
-        (r"(?:PARENT_I1|SA_INIT_I|MAIN_I1|AGGR_I1)\w*: retransmission", "no-answer", 0),
-        (r"netlink response for Add SA", "unknown", 2),
-        (r"failed to add connection|[Ff]ailed to load connection|cannot find conn", "rejected", 2),
-        (r"attempt to load incomplete connection|esp string error|ike string error", "rejected", 3),
-    )
+TRACES: t.Final = (
+    # The last number says how surely a line names the cause: 3 and more do, 2 is likely, 1 is silence. Seen with
+    # Libreswan 4.3, 4.10 and 5.2; what these do not say is from the sources of 3.32, 5.4 and Openswan 2.6
+    (r"certificate '.*' is expired or not yet valid", "certificate-expired", 5),
+    (r"SEC_ERROR_EXPIRED|[Cc]ertificate has expired|certificate expired", "certificate-expired", 5),
+    (r"certificate '.*' not found in the NSS database", "certificate-missing", 5),
+    (r"could not open host cert|no (?:private key|RSA key|certificate) (?:found )?for", "certificate-missing", 5),
+    (r"ipsec-interface=\S+ (?:is )?not supported|xfrmi is not supported", "interface-missing", 5),
+    (r"failed to (?:add|create) ipsec-interface|conflict ipsec\d+ already exist", "interface-missing", 5),
+    (r"we cannot identify ourselves with either end|we have no ipsecN interface", "unoriented", 5),
+    (r"must specify host IP address for our side", "unoriented", 5),
+    (r"TS_UNACCEPTABLE|[Nn]o IKEv2 connection found with compatible Traffic Selectors", "traffic-selectors", 4),
+    (r"no connection is known for", "traffic-selectors", 4),
+    (r"INVALID_ID_INFORMATION", "invalid-id", 4),
+    (r"NO_PROPOSAL_CHOSEN|no acceptable (?:Proposal|Oakley Transform)", "no-proposal", 4),
+    (r"[Nn]o proposal chosen|NO_PROPOSAL|no acceptable response.*proposal", "no-proposal", 4),
+    (r"perhaps peer likes no proposal", "no-proposal", 2),
+    (r"AUTHENTICATION_FAILED|authentication failed: computed hash|AUTH mismatch", "authentication-failed", 3),
+    (r"probable authentication failure|Peer ID '.*' mismatched", "authentication-failed", 3),
+    (r"we require (?:IKEv\d )?peer to have ID|INVALID_HASH_INFORMATION", "authentication-failed", 3),
+    (r"certificate payload rejected|issuer is not recognized|SEC_ERROR_", "authentication-failed", 3),
+    (r"no preshared key found|[Nn]o matching PSK|no PSK|missing PSK", "authentication-failed", 3),
+    (r"[Pp]ossible authentication failure", "authentication-failed", 2),
+    (r"No response \(or no acceptable response\)|asynchronous network error", "no-answer", 1),
+    (r"timeout exceeded|max number of retransmissions", "no-answer", 1),
+    (r"(?:PARENT_I1|SA_INIT_I|MAIN_I1|AGGR_I1)\w*: retransmission", "no-answer", 0),
+    (r"netlink response for Add SA", "unknown", 2),
+    (r"failed to add connection|[Ff]ailed to load connection|cannot find conn", "rejected", 2),
+    (r"attempt to load incomplete connection|esp string error|ike string error", "rejected", 3),
 )
-"""What a line of the log tells; of two patterns that match a line the first counts."""
+"""What a line of the log tells; of two patterns that match a line the first counts. These and the next are compiled
+when there is a log to read: that takes longer than all else on a gateway where all is well."""
 TRACES_CONSIDERED = 8
 """The newest ones of a connection; older ones may be of troubles that are over."""
 CERTAIN = 3
 """From this weight on a trace names the cause, and the newest of them counts."""
 TRYING = 0
 """The weight of a trace that an attempt leaves while it goes on."""
-_SUCCESS = re.compile(r"established Child SA|IPsec SA established|CHILD SA established")
-_ANY_TRACE = re.compile("|".join((_SUCCESS.pattern, *(pattern.pattern for pattern, cause, weight in TRACES))))
-_LINE = re.compile(
+_SUCCESS = r"established Child SA|IPsec SA established|CHILD SA established"
+_LINE = (
     # what syslog or logfile= put before it; nothing that a peer may have written
     r"(?:\w{3} +\d+ [\d:.]+:? (?:\S+ \w+\[\d+\]: )?|\d{4}-\S+ \S+ \w+\[\d+\]: )?(?:[A-Z ]+: )?"
     r'(?P<line>"(?P<name>[^"]+)"(?:\[\d+\])*(?: (?!#)\S+?)?(?: #(?P<serial>\d+))?: (?P<text>.*))'
 )
-_NEEDED = re.compile(
+_NEEDED = (
     r"(?:addconn, in config '[^']*', (?:ignoring: )?|while loading '[^']*': |ipsec addconn: )?"
     r"cannot find conn '[^']*' needed by conn '(?P<name>[^']+)'"
 )
-_QUOTED = re.compile(r"'.*'")
+_QUOTED = r"'.*'"
 """What others have chosen, such as a peer its ID: nothing in there tells anything."""
 
 ASK_THE_LOG = ("rejected", "unoriented", "unknown")
@@ -372,19 +369,20 @@ def _cause(
 def _by_connection(lines: t.Iterable[str], names: t.Collection[str]) -> dict[str, list[_Said]]:
     """Lines of the log that tell something, by connection; only what came after its last success."""
     found: dict[str, list[_Said]] = {name: [] for name in names}
+    tells = re.compile("|".join((_SUCCESS, *(pattern for pattern, cause, weight in TRACES))))
     for line in lines:
-        if not _ANY_TRACE.search(line):
+        if not tells.search(line):
             continue
-        needed = _NEEDED.match(line)
-        match = needed or _LINE.match(line)
+        needed = re.match(_NEEDED, line)
+        match = needed or re.match(_LINE, line)
         said = found.get(parent(match["name"])) if match else None
         if match is None or said is None:
             continue
         if needed:
             said.append(_Said(match["name"], 0, line, line))
             continue
-        text = _QUOTED.sub("''", match["text"])
-        if _SUCCESS.search(text):
+        text = re.sub(_QUOTED, "''", match["text"])
+        if re.search(_SUCCESS, text):
             said[:] = [each for each in said if each.name != match["name"]]
         else:
             said.append(_Said(match["name"], int(match["serial"] or 0), text, match["line"]))
@@ -427,6 +425,6 @@ def _trace(text: str, held: _Parts) -> t.Iterator[tuple[str, int]]:
     known = any(sa.established for sa in held.ike_sas)
     invalid_id = "traffic-selectors" if known else "authentication-failed"
     for pattern, cause, weight in TRACES:
-        if pattern.search(text):
+        if re.search(pattern, text):
             yield invalid_id if cause == "invalid-id" else cause, weight
             return

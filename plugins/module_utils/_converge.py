@@ -10,13 +10,13 @@ import dataclasses
 import typing as t
 
 from ._errors import IPsecError, VerifyError
-from ._model import Leftovers, State
+from ._observe import observe
 from ._plan import predict, steps
 from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired
+    from ._model import Desired, State
 
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
@@ -50,29 +50,6 @@ class Outcome:
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
-
-
-def observe(host: Host) -> State:
-    """One look at the host; reads only."""
-    plutos = host.pluto.processes()
-    control = host.pluto.control()
-    return State(
-        program=host.pluto.program(),
-        config=host.pluto.config,
-        manager=host.launcher.name,
-        unit=host.launcher.unit(),
-        plutos=plutos,
-        loading=host.pluto.loading() if plutos else False,
-        zombies=() if plutos else host.pluto.zombies(),
-        lock=host.pluto.lock(),
-        old_locks=host.pluto.old_locks() if not plutos else (),
-        control=control,
-        answer=host.pluto.ask() if control.kind == "listening" else None,
-        backend=host.kernel.name,
-        tables=host.kernel.tables(),
-        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
-        strangers=host.pluto.strangers() if not plutos else (),
-    )
 
 
 def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:

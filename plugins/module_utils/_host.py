@@ -10,7 +10,24 @@ import dataclasses
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ._model import Answer, Backend, Control, Flush, Leftovers, Lock, Process, Program, Stranger, Tables, Unit
+    from ._model import (
+        Answer,
+        Backend,
+        Contents,
+        Control,
+        Firewall,
+        Flush,
+        Interface,
+        Leftovers,
+        Listing,
+        Lock,
+        Process,
+        Program,
+        Settings,
+        Stranger,
+        Tables,
+        Unit,
+    )
 
 
 class Launcher(t.Protocol):
@@ -123,6 +140,12 @@ class Kernel(t.Protocol):
     def tables(self) -> Tables | None:
         """Sizes of its tables; None when it is not loaded. Never loads a module."""
 
+    def contents(self, listing: Listing) -> Contents | None:
+        """What is in its tables; None when it is not loaded. Never loads a module, and never holds a key."""
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The network devices through which IPsec routes, by name, whoever made them."""
+
     def check_load(self) -> None:
         """Raise what makes it impossible to load, as far as that can be known; reads only."""
 
@@ -134,6 +157,16 @@ class Kernel(t.Protocol):
 
     def clean(self, flush: Flush) -> None:
         """Remove a pluto's policies, SAs and ipsecN devices, in this order; with `all` everybody's policies and SAs."""
+
+
+class Network(t.Protocol):
+    """The host's own network settings and firewall, which IPsec depends on and never changes."""
+
+    def settings(self) -> Settings:
+        """Forwarding, redirects, default routes, and who holds the IKE ports."""
+
+    def firewall(self) -> Firewall:
+        """Which of its rules refuse IPsec; runs the tools of nftables, or of iptables."""
 
 
 class Journal(t.Protocol):
@@ -156,6 +189,9 @@ class Clock(t.Protocol):
     def now(self) -> float:
         """Monotonic seconds."""
 
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -170,3 +206,4 @@ class Host:
     journal: Journal
     guard: Guard
     clock: Clock
+    network: Network

@@ -21,12 +21,13 @@ import re
 import typing as t
 
 from ._errors import ConfigError, DependencyError, KernelError
-from ._model import Leftovers, Tables
+from ._model import Contents, Interface, Leftovers, Tables
+from ._network import default_routes
 from ._pluto import CONFIG
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Backend, Flush, Program
+    from ._model import Backend, Flush, Listing, Program
 
 TIMEOUT = 30.0
 MODPROBE_TIMEOUT = 60.0
@@ -51,9 +52,6 @@ a KLIPS has depends on its version."""
 
 MTU = 16260
 """What KLIPS gives a device, and what `_startklips` gives one that has 0."""
-
-RTF_UP, RTF_REJECT = 0x1, 0x200
-"""Flags of a route (linux/route.h)."""
 
 OPENSWAN: dict[str, Backend | None] = {
     "auto": None,
@@ -101,7 +99,7 @@ def choose_backend(
 
 def auto_backend(commands: Commands, config: str, program: Program | None, *, root: str = "/") -> Backend:
     """The backend of this host. Configuration and modules are looked at only for programs that can use KLIPS."""
-    if program is not None and not _knows_klips(program):
+    if program is not None and not program.knows_klips:
         return "xfrm"
     available = available_stacks(commands) if program and program.name == "Openswan" else frozenset()
     try:
@@ -112,15 +110,11 @@ def auto_backend(commands: Commands, config: str, program: Program | None, *, ro
     return choose_backend(protostack, present_stacks(root), available, program)
 
 
-def _knows_klips(program: Program) -> bool:
-    return program.name == "Openswan" or int(program.version.partition(".")[0]) < 4
-
-
 def _named(protostack: str | None, program: Program | None) -> Backend | None:
     """The backend that protostack= names; None when it leaves it to the kernel."""
     if program is None:
         return None
-    if not _knows_klips(program):
+    if not program.knows_klips:
         return "xfrm"
     if program.name == "Openswan":
         names, word = OPENSWAN, protostack or "auto"
@@ -218,12 +212,7 @@ def default_device(proc_net_route: str) -> str | None:
 
     The kernel lists routes of the same destination by metric, so the first is the one that is used.
     """
-    for line in proc_net_route.splitlines()[1:]:
-        # Iface Destination Gateway Flags RefCnt Use Metric Mask ...
-        row = line.split()
-        if row and int(row[1], 16) == int(row[7], 16) == 0 and int(row[3], 16) & (RTF_UP | RTF_REJECT) == RTF_UP:
-            return row[0]
-    return None
+    return next((route.interface for route in default_routes(proc_net_route)), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,6 +252,13 @@ class NoKernel:
     def load(self) -> None:
         """Nothing to load."""
 
+    def contents(self, listing: Listing) -> None:
+        """Not looked at."""
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """Not looked for."""
+        return ()
+
     def leftovers(self) -> Leftovers:
         """Not looked for."""
         return Leftovers()
@@ -286,6 +282,20 @@ class KlipsKernel:
         if not self._loaded():
             return None
         return Tables(sas=self._count("net/ipsec_spi"), policies_out=self._count("net/ipsec_eroute"))
+
+    def contents(self, listing: Listing) -> Contents | None:
+        """See Kernel.contents: sizes are all that is read from /proc, and so there are no lists."""
+        tables = self.tables()
+        return None if tables is None else Contents(tables)
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """See Kernel.interfaces. Addresses are not looked for: they are those of the physical device."""
+        if not self._loaded():
+            return ()
+        return tuple(
+            Interface(name, "ipsec", None, virtual.physical, virtual.physical is not None, virtual.mtu, ())
+            for name, virtual in sorted(self._virtuals().items())
+        )
 
     def leftovers(self) -> Leftovers:
         """See Kernel.leftovers."""

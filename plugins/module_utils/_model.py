@@ -5,6 +5,7 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
+What is only a row of facts is a NamedTuple: those cost an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ class Program:
 
     name: str
     version: str
+
+    @property
+    def knows_klips(self) -> bool:
+        """Whether it can use KLIPS: Openswan, and Libreswan up to 3."""
+        return self.name == "Openswan" or int(self.version.partition(".")[0]) < 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,6 +258,123 @@ class Tables:
     policies_socket: int = 0
 
 
+class Listing(t.NamedTuple):
+    """Which SAs and policies are to be told one by one."""
+
+    limit: int = 0
+    """At most so many of each; 0: none."""
+    address: str | None = None
+    """Only those that concern this address or network; None: all."""
+
+
+class Total(t.NamedTuple):
+    """What the mature SAs of one reqid have carried."""
+
+    reqid: int
+    sas: int
+    bytes: int
+    packets: int
+
+
+class Contents(t.NamedTuple):
+    """What is in the kernel's tables, whoever put it there."""
+
+    tables: Tables
+    larval: int = 0
+    """How many of the SAs have no keys yet."""
+    foreign_sas: int = 0
+    foreign_policies: int = 0
+    totals: tuple[Total, ...] = ()
+    """By reqid."""
+    offloaded: int = 0
+    """How many SAs a network device works on."""
+    spis: frozenset[tuple[str, int]] = frozenset()
+    """Destination address and SPI of every mature ESP or AH SA."""
+    own_spis: frozenset[tuple[str, int]] = frozenset()
+    """Those of them that a pluto made."""
+    asked: frozenset[int] = frozenset()
+    """The reqids that a pluto's policies ask for."""
+    statistics: tuple[tuple[str, int], ...] = ()
+    """Counters that are not zero, with their name in /proc/net/xfrm_stat."""
+    acq_expires: int | None = None
+    """Seconds that a larval SA lives."""
+    sa_list: tuple[dict[str, t.Any], ...] = ()
+    """As in the facts, JSON-ready, and only as many as were asked for."""
+    policy_list: tuple[dict[str, t.Any], ...] = ()
+
+
+class Interface(t.NamedTuple):
+    """A network device through which IPsec routes."""
+
+    name: str
+    kind: str
+    """xfrm, vti, vti6 or ipsec."""
+    if_id: int | None
+    """Of an xfrm device."""
+    link: str | None
+    """The device below it."""
+    up: bool
+    mtu: int
+    addresses: tuple[str, ...]
+
+
+class Route(t.NamedTuple):
+    """A default route of the main table."""
+
+    family: t.Literal["ipv4", "ipv6"]
+    interface: str
+    gateway: str | None
+    """None: the destination is on the link."""
+    metric: int
+
+
+class Owner(t.NamedTuple):
+    """A socket on an IKE port, and who holds it."""
+
+    port: int
+    """UDP port, 500 or 4500."""
+    address: str
+    pid: int | None
+    """None: not visible, for example a process in a container that shares the network namespace."""
+    name: str
+
+
+class Settings(t.NamedTuple):
+    """The host's own settings that decide whether traffic reaches and leaves tunnels."""
+
+    ip_forward: dict[str, bool | None]
+    """By family; None: the kernel has none of that family."""
+    rp_filter: dict[str, int]
+    send_redirects: dict[str, int]
+    accept_redirects: dict[str, int]
+    """By interface, with `all` and `default`, for IPv4: Documentation/networking/ip-sysctl.rst."""
+    default_route: tuple[Route, ...]
+    """In the order of their use."""
+    ike_ports: tuple[Owner, ...]
+
+
+Traffic = t.Literal["esp", "ike", "nat-t"]
+
+
+class Refusal(t.NamedTuple):
+    """A rule of the firewall that lets in nothing of a kind that a peer begins."""
+
+    what: Traffic
+    table: str
+    """With its family, as nft writes it: inet filter."""
+    chain: str
+    rule: str
+    """The rule, or the chain's policy."""
+
+
+class Firewall(t.NamedTuple):
+    """What the host's firewall does with what comes in for IPsec, where that can be told."""
+
+    tool: t.Literal["nftables", "iptables"] | None
+    """What was read; None: neither is installed."""
+    refuses: tuple[Refusal, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True)
 class State:
     """One look at the host, from independent sources."""
@@ -280,6 +403,8 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
+    at: float = dataclasses.field(default=0.0, compare=False)
+    """When it was, in seconds since the epoch."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,15 +15,11 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._clock import SystemClock
 from ._commands import LocalCommands
-from ._direct import DirectLauncher
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
-from ._klips import KlipsKernel, NoKernel, auto_backend
+from ._network import LocalNetwork
 from ._pluto import CONFIG, LocalPluto
-from ._script import ScriptLauncher, find_script
 from ._system import LockFile, SystemLog
-from ._systemd import SystemdLauncher, booted_with_systemd
-from ._xfrm import XfrmKernel
 
 if t.TYPE_CHECKING:
     from ._commands import RunCommand
@@ -47,31 +43,51 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         journal=SystemLog(),
         guard=LockFile(),
         clock=clock,
+        network=LocalNetwork(commands),
     )
+
+
+# Below, what a host does not need is not imported: it would be compiled anew at every run.
 
 
 def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: str) -> Launcher:
     """The launcher of that name; `auto` takes the one that starts IPsec when this host boots, else none but pluto."""
+    from ._systemd import SystemdLauncher, booted_with_systemd
+
     if name == "systemd" and not booted_with_systemd():
         raise ConfigError("launcher systemd: this host was not booted with systemd; use launcher auto")
     if name == "systemd" or (name == "auto" and booted_with_systemd()):
         return SystemdLauncher(commands)
-    script = find_script() if name in ("auto", "script") else None
-    if script is not None:
-        return ScriptLauncher(commands, clock, script)
+    if name in ("auto", "script"):
+        from ._script import ScriptLauncher, find_script
+
+        script = find_script()
+        if script is not None:
+            return ScriptLauncher(commands, clock, script)
     if name == "script":
         raise ConfigError(
             "launcher script: there is no init script ipsec, or systemd runs this host; use launcher auto"
         )
+    from ._direct import DirectLauncher
+
     return DirectLauncher(commands, clock, config)
 
 
 def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:
+    program = pluto.program() if name == "auto" else None
+    if program is not None and not program.knows_klips:
+        name = "xfrm"
+    if name == "xfrm":
+        from ._xfrm import XfrmKernel
+
+        return XfrmKernel(commands)
+    from ._klips import KlipsKernel, NoKernel, auto_backend
+
     if name == "auto":
-        name = auto_backend(commands, pluto.config, pluto.program())
-    if name == "klips":
-        return KlipsKernel(commands, config=pluto.config)
-    return XfrmKernel(commands) if name == "xfrm" else NoKernel()
+        name = auto_backend(commands, pluto.config, program)
+    if name == "xfrm":
+        return _kernel(name, commands, pluto)
+    return KlipsKernel(commands, config=pluto.config) if name == "klips" else NoKernel()
 
 
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:

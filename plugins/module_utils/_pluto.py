@@ -11,6 +11,7 @@ import os
 import shutil
 import typing as t
 
+from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_history
 from ._model import Control, Lock, Stranger
@@ -246,7 +247,18 @@ class LocalPluto:
             ) from exc
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
+        """Run `ipsec` with these arguments: a shell script that takes longer than the programs it leads to."""
+        if argv[0] == "whack" and self._folder is not None:
+            return self._commands.run(f"{self._folder}/whack", *argv[1:], timeout=timeout)
         return self._commands.run("ipsec", *argv, timeout=timeout)
+
+    @functools.cached_property
+    def _folder(self) -> str | None:
+        """Folder of the programs that belong to the command `ipsec`; None where it is at another place than usual."""
+        command = shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
+        prefix = os.path.dirname(os.path.dirname(command))
+        folders = (f"{prefix}/{folder}/ipsec" for folder in ("libexec", "lib"))
+        return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
 
 
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._model import Answer
 from ._whack import parent
 
 if t.TYPE_CHECKING:
@@ -53,10 +54,10 @@ REPLACE = "run ipsec_setup with state started: it replaces this Pluto, and its t
 CLEAN_UP = "run ipsec_setup with state stopped to remove it, or state started to start afresh"
 
 
-def assess(state: State) -> Status:
-    """Name the state of the subsystem and everything that is odd about it."""
+def assess(state: State, more: tuple[Finding, ...] = ()) -> Status:
+    """Name the state of the subsystem and everything that is odd about it; `more` are warnings from elsewhere."""
     findings = (*_alive(state), *_unit(state)) if state.plutos else (*_left(state), *_unit(state))
-    findings = tuple(sorted(findings, key=lambda finding: finding.severity))
+    findings = tuple(sorted((*findings, *more), key=lambda finding: finding.severity))
     word = next((f.id for f in findings if f.severity == "error"), "running" if state.plutos else "stopped")
     return Status(
         word=word,
@@ -235,8 +236,13 @@ def summary(state: State) -> dict[str, t.Any]:
 
 
 def report(state: State) -> dict[str, t.Any]:
-    """The facts of a gateway, JSON-ready: the value `ipsec` of both modules."""
-    status = assess(state)
+    """The facts that both modules return in `ipsec`, JSON-ready: the subsets min and daemon."""
+    return {**minimum(state), **daemon(state)}
+
+
+def minimum(state: State, more: tuple[Finding, ...] = ()) -> dict[str, t.Any]:
+    """The facts of the subset min. `more` are findings that are not seen in the State alone."""
+    status = assess(state, more)
     answer = state.answer
     sas = answer.child_sas if answer else ()
     return {
@@ -254,13 +260,29 @@ def report(state: State) -> dict[str, t.Any]:
         "launcher": state.manager,
         "unit": dataclasses.asdict(state.unit) if state.unit else None,
         "enabled": state.unit.enabled if state.unit else None,
-        "interfaces": list(answer.interfaces) if answer else [],
+        "backend": state.backend,
         "connections_loaded": len(answer.connections) if answer else None,
         "tunnels_up": len({parent(sa.connection) for sa in sas}),
         "bytes_in": sum(sa.bytes_in or 0 for sa in sas),
         "bytes_out": sum(sa.bytes_out or 0 for sa in sas),
-        "tunnels": [dataclasses.asdict(sa) for sa in sas],
-        "backend": state.backend,
-        "tables": dataclasses.asdict(state.tables) if state.tables else None,
-        "leftovers": dataclasses.asdict(state.leftovers),
+    }
+
+
+def daemon(state: State) -> dict[str, t.Any]:
+    """The facts of the subset daemon: what pluto says of itself; null is what it does not say."""
+    answer = state.answer or Answer()
+    pluto = state.plutos[0] if state.plutos else None
+    return {
+        "uptime": max(0, int(state.at - pluto.started)) if pluto and state.at else None,
+        "upgraded": any(process.upgraded for process in state.plutos),
+        "interfaces": list(answer.interfaces),
+        "listening": [dataclasses.asdict(listening) for listening in answer.listening],
+        "nat_t": answer.nat_t,
+        "fips": answer.fips,
+        "seccomp": answer.seccomp,
+        "selinux": answer.selinux,
+        "nssdir": answer.nssdir,
+        "secrets_file": answer.secrets_file,
+        "unknown_lines": answer.unknown_lines,
+        "unknown": list(answer.unknown),
     }

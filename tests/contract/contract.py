@@ -22,6 +22,8 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemCl
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
+from ansible_collections.xswan.ipsec.plugins.module_utils._network import LocalNetwork
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
@@ -252,6 +254,22 @@ def check_kernel(world: World) -> None:
     kernel.load()
     kernel.load()
     assert kernel.tables() is not None
+    contents = kernel.contents(Listing())
+    assert contents is not None
+    assert contents.tables == kernel.tables()
+    assert (contents.sa_list, contents.policy_list) == ((), ())
+    assert kernel.interfaces() == ()
+
+
+def check_network(world: World) -> None:
+    """The host's settings are told, whoever runs."""
+    settings = world.host.network.settings()
+    assert settings.ip_forward["ipv4"] is True
+    assert {"all", "eth0"} <= set(settings.rp_filter)
+    assert set(settings.rp_filter) == set(settings.send_redirects) == set(settings.accept_redirects)
+    assert all(route.interface for route in settings.default_route)
+    assert world.host.network.firewall().tool == "nftables"
+    assert world.host.network.firewall().refuses == ()
 
 
 CHECKS: tuple[t.Callable[[World], None], ...] = (
@@ -268,6 +286,7 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_enable,
     check_config,
     check_kernel,
+    check_network,
 )
 
 
@@ -296,6 +315,7 @@ class Gateway:
             SystemLog(),
             LockFile(),
             SystemClock(),
+            LocalNetwork(commands),
         )
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()

@@ -24,7 +24,8 @@ print(json.dumps(dataclasses.asdict(XfrmKernel(None).tables())))
 CLEAN = f"""
 import dataclasses, json, os, socket, subprocess, sys
 from {MODULE_UTILS}._errors import IPsecError
-from {MODULE_UTILS}._xfrm import XfrmKernel, remove_device
+from {MODULE_UTILS}._devices import remove_device
+from {MODULE_UTILS}._xfrm import XfrmKernel
 commands, steps = json.loads(sys.argv[1]), sys.argv[2:]
 for argv in commands:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
@@ -214,7 +215,7 @@ def test_a_device_that_cannot_be_removed_is_named(before: str, device: str, erro
     script = f"""
 import json, sys
 from {MODULE_UTILS}._errors import IPsecError
-from {MODULE_UTILS}._xfrm import remove_device
+from {MODULE_UTILS}._devices import remove_device
 {before}
 try:
     remove_device("{device}")

@@ -38,7 +38,7 @@ from accidents import (
     upgraded,
 )
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -48,6 +48,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     VerifyError,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
 from fake_host import FakeHost

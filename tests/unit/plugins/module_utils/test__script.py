@@ -92,6 +92,9 @@ class Machine:
         if not {"disable", "off", "--remove", "del", "defaults", "--add"} & set(argv):
             link.touch()
 
+    def epoch(self) -> float:
+        return self.time
+
     def now(self) -> float:
         return self.time
 

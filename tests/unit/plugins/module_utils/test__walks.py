@@ -10,9 +10,10 @@ import random
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, not_installed
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess
 from fake_host import FakeHost
 

@@ -10,9 +10,10 @@ import pytest
 from ansible_collections.xswan.ipsec.plugins.module_utils import _module
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, VerifyError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._facts import DEFAULT, Request
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Listing
 from ansible_collections.xswan.ipsec.plugins.modules.ipsec_setup import desired_from
-from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import status
+from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import request_from, status
 from fake_host import FakeHost
 
 if t.TYPE_CHECKING:
@@ -83,10 +84,23 @@ def test_no_diff_unless_asked_for() -> None:
     assert "diff" not in run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=True).to_result())
 
 
+def test_parameters_become_a_request() -> None:
+    params = {"gather_subset": ["kernel"], "connections": ["a*"], "list_limit": 5, "list_address": "192.0.2.1"}
+    assert request_from(params) == Request(frozenset({"min", "kernel"}), ("a*",), Listing(5, "192.0.2.1"))
+
+
+def test_an_unknown_subset_is_refused_with_those_that_there_are() -> None:
+    params = {"gather_subset": ["kernel", "!nets"], "connections": ["*"], "list_limit": 0, "list_address": None}
+    result = run(lambda _host: status(FakeHost().host(), params))
+    assert result["error"]["type"] == "ConfigError"
+    assert "no subset !nets; write any of all, min, daemon, connections, kernel, links, host, firewall" in result["msg"]
+
+
 def test_result_of_status() -> None:
     fake = FakeHost()
     fake.run_pluto()
-    result = run(lambda _host: status(fake.host()))
+    params = {"gather_subset": list(DEFAULT), "connections": ["*"], "list_limit": 0, "list_address": None}
+    result = run(lambda _host: status(fake.host(), params))
     assert result["changed"] is False
     assert result["ipsec"] == result["ansible_facts"]["ipsec"]
     assert result["ipsec"]["pluto_pid"] == 800

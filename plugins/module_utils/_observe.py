@@ -1,0 +1,38 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a host: what every module begins with. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._model import Leftovers, State
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+
+
+def observe(host: Host) -> State:
+    """One look at the host; reads only."""
+    plutos = host.pluto.processes()
+    control = host.pluto.control()
+    return State(
+        at=host.clock.epoch(),
+        program=host.pluto.program(),
+        config=host.pluto.config,
+        manager=host.launcher.name,
+        unit=host.launcher.unit(),
+        plutos=plutos,
+        loading=host.pluto.loading() if plutos else False,
+        zombies=() if plutos else host.pluto.zombies(),
+        lock=host.pluto.lock(),
+        old_locks=host.pluto.old_locks() if not plutos else (),
+        control=control,
+        answer=host.pluto.ask() if control.kind == "listening" else None,
+        backend=host.kernel.name,
+        tables=host.kernel.tables(),
+        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
+        strangers=host.pluto.strangers() if not plutos else (),
+    )
