@@ -107,7 +107,7 @@ def tunnels(lab: Lab) -> dict[str, str]:
         keys = [f"conn {left}-{right}", "authby=secret", "auto=start"]
         for end, name in (("left", left), ("right", right)):
             spec = lab.gateways[name].spec
-            keys += [f"{end}={spec.wan.ip}", f"{end}subnet={spec.lan.network}"]
+            keys += [f"{end}={spec.wan.ip}", f"{end}subnet={spec.lan}"]
         text = "\n    ".join(keys) + "\n\n"
         texts[left] += text
         texts[right] += text
