@@ -248,6 +248,9 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
             raise ConfigError(f"src {src} does not exist on this host")
         return found
 
+    for name in params["policies"]:
+        if "/" in name or name.startswith("."):
+            raise ConfigError(f"policies: {name} is no name of a policy group; take one without a slash or leading dot")
     new = [File(f"{params['policies_dir']}/{name}", str(lines)) for name, lines in sorted(params["policies"].items())]
     for entry in params["files"]:
         secret = entry["secrets"] is not None or entry["secret"]
