@@ -104,13 +104,13 @@ def tunnels(lab: Lab) -> dict[str, str]:
     names = list(lab.gateways)
     texts = dict.fromkeys(names, "config setup\n    plutodebug=none\n\n")
     for left, right in zip(names, names[1:] + names[:1], strict=True):
-        keys = [f"conn {left}-{right}", "authby=secret", "auto=start"]
+        keys = [f"conn {left}-{right}", "authby=secret"]
         for end, name in (("left", left), ("right", right)):
             spec = lab.gateways[name].spec
             keys += [f"{end}={spec.wan.ip}", f"{end}subnet={spec.lan}"]
-        text = "\n    ".join(keys) + "\n\n"
-        texts[left] += text
-        texts[right] += text
+        # only one of them starts: were it both, there might be two, one of which ends at some time
+        for name, auto in ((left, "start"), (right, "add")):
+            texts[name] += "\n    ".join((*keys, f"auto={auto}")) + "\n\n"
     return texts
 
 
