@@ -214,9 +214,10 @@ def _read(conf: IPsecConf) -> t.Iterator[Fault]:
         yield _no_include(path, place)
     for name in known:
         keys = conf.effective(name)
-        if keys.get("auto") in LOADED_AUTO and not {"left", "right"} <= keys.keys():
-            missing = " and ".join(f"{end}=" for end in ("left", "right") if end not in keys)
-            yield Fault("missing-end", "error", f"connection {name} has no {missing}", name, missing.split("=")[0])
+        missing = [end for end in ("left", "right") if end not in keys]
+        if keys.get("auto") in LOADED_AUTO and missing:
+            ends = " and ".join(f"{end}=" for end in missing)
+            yield Fault("missing-end", "error", f"connection {name} has no {ends}", name, missing[0])
 
 
 def _numbers(conf: IPsecConf) -> t.Iterator[Fault]:
