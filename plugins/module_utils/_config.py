@@ -11,7 +11,7 @@ import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
 from ._errors import ConfigError, DependencyError, VerifyError
-from ._faults import Fault, Trial, faults
+from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 
 if t.TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Proposal:
     preflight: Preflight = "auto"
     strict: bool = False
     """Refuse also what is only a warning."""
+    accept: frozenset[str] = frozenset()
+    """Identities of faults that are to be warnings, and never refused."""
     keep: int = 5
     """Backups of each file."""
     timeout: float = 60.0
@@ -115,6 +117,9 @@ def _differs(host: Host, file: File) -> bool:
 
 
 def _tried(proposal: Proposal, host: Host) -> Installation:
+    unknown = proposal.accept - CURES.keys()
+    if unknown:
+        raise ConfigError(f"accept: there is no finding {', '.join(sorted(unknown))}; it is one of {', '.join(CURES)}")
     if host.pluto.program() is None:
         raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
@@ -127,7 +132,10 @@ def _tried(proposal: Proposal, host: Host) -> Installation:
     for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
         for text in (host.files.read(path), after_files.read(path)):
             hidden |= secrets_in(text or "")
-    found = faults(after, trial, hidden)
+    found = tuple(
+        dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault
+        for fault in faults(after, trial, hidden)
+    )
     _refuse(found, proposal)
     changes = tuple(file for file in candidate.files if _differs(host, file))
     olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
@@ -157,7 +165,8 @@ def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Host)
 
 
 def _refuse(found: tuple[Fault, ...], proposal: Proposal) -> None:
-    wrong = [fault for fault in found if proposal.strict or fault.severity == "error"]
+    judged = [fault for fault in found if fault.id not in proposal.accept]
+    wrong = [fault for fault in judged if proposal.strict or fault.severity == "error"]
     if not wrong:
         return
     more = f" (and {len(wrong) - 1} more, see error.findings)" if len(wrong) > 1 else ""

@@ -98,6 +98,14 @@ options:
     description: Whether to refuse a candidate also for what is only a warning, as a key that this version ignores.
     type: bool
     default: false
+  accept:
+    description:
+      - Findings, by their C(id), that are to be warnings only.
+      - Use V(unoriented) on a gateway whose address comes later, for example from its partner in a cluster,
+        and V(missing-certificate) where the certificate does.
+    type: list
+    elements: str
+    default: []
   backups:
     description:
       - How many old versions of each file to keep beside it. The name of a backup is that of the file, the time in UTC,
@@ -267,6 +275,7 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
         secrets=(params["secrets_file"],),
         preflight=params["preflight"],
         strict=params["strict"],
+        accept=frozenset(params["accept"]),
         keep=params["backups"],
         timeout=params["timeout"],
     )
@@ -300,6 +309,7 @@ def main() -> None:
             },
             "preflight": {"type": "str", "choices": ["auto", "sandbox", "static"], "default": "auto"},
             "strict": {"type": "bool", "default": False},
+            "accept": {"type": "list", "elements": "str", "default": []},
             "backups": {"type": "int", "default": 5},
             "timeout": {"type": "int", "default": 60},
         },

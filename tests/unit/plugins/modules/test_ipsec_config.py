@@ -25,6 +25,7 @@ DEFAULTS: dict[str, t.Any] = {
     "files": [],
     "preflight": "auto",
     "strict": False,
+    "accept": [],
     "backups": 5,
     "timeout": 60,
 }
