@@ -58,14 +58,13 @@ class Installation:
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
         diff = self.difference
-        static = [f"{self.trial.reason}; {WHAT_STATIC_MISSES}"] if self.trial.method == "static" else []
         return {
             "changed": bool(self.changes),
             "files": [file.path for file in self.changes],
             "backups": list(self.backups),
             "preflight": self.trial.method,
             "findings": [report(fault) for fault in self.faults],
-            "warnings": [*static, *(f"{fault.message}; {fault.cure}" for fault in self.faults)],
+            "warnings": [f"{fault.message}; {fault.cure}" for fault in self.faults],
             "connections": {
                 "added": list(diff.added),
                 "changed": {name: list(keys) for name, keys in diff.changed},
@@ -134,13 +133,18 @@ def _tried(proposal: Proposal, host: Host) -> Installation:
             hidden |= secrets_in(text or "")
     found = tuple(
         dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault
-        for fault in faults(after, trial, hidden)
+        for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
     )
     _refuse(found, proposal)
     changes = tuple(file for file in candidate.files if _differs(host, file))
     olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
     return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
+
+
+def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:
+    if trial.reason:
+        yield Fault("no-sandbox", "warning", f"{trial.reason}; {WHAT_STATIC_MISSES}")
 
 
 def _resolved(candidate: Candidate, host: Host) -> Candidate:
@@ -152,7 +156,7 @@ def _resolved(candidate: Candidate, host: Host) -> Candidate:
 
 
 def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Host) -> Trial:
-    reason = "preflight static was asked for"
+    reason = ""
     if proposal.preflight != "static":
         try:
             host.sandbox.check()

@@ -47,6 +47,7 @@ CURES = {
     "not-loaded": "correct what the program says; see ipsec.conf(5)",
     "unoriented": "make left= or right= an address of this host, or %defaultroute",
     "bad-secret": "correct the line; ipsec.secrets(5) has the syntax",
+    "no-sandbox": "allow the host to make namespaces, or ask for preflight static, which takes that for granted",
     "start": "correct config setup as the program says",
     "remark": "look whether this is what you want",
 }
@@ -85,7 +86,8 @@ _SECRETS = re.compile(r'^(?:\d{3} )?(?:ERROR )?"(?P<file>[^"]+)" line (?P<line>\
 _UNORIENTED = re.compile(r'^(?:\d{3} )?"(?P<name>[^"]+)":.*\bunoriented\b', re.MULTILINE)
 _KEY = re.compile(r"(?P<key>(?:left|right)?[a-z][a-z0-9-]*)=")
 _QUIET = re.compile(
-    r"^(added |(IKE|Child|ESP|AH)( SA)? proposals|\s*\d+:(IKE|ESP|AH)=|terminating SAs|deleting |"
+    r"^(added |loaded private key matching |terminating SAs|deleting |"
+    r"(IKE|Child|ESP|AH)( SA)? proposals|\s*\d+:(IKE|ESP|AH)=|"
     # there are no names in the sandbox
     r"failed to (convert|resolve) )"
 )
@@ -109,7 +111,7 @@ class Trial:
     adds: tuple[tuple[str, str], ...] = ()
     """Connections that were not loaded, and what `addconn NAME` printed."""
     reason: str = ""
-    """Why there was no sandbox."""
+    """Why there was no sandbox; empty if there was one, or none was wanted."""
 
 
 @dataclasses.dataclass(frozen=True)

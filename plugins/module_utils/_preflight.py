@@ -50,15 +50,12 @@ mount -t tmpfs -o mode=0755 tmpfs /run && mkdir -m 0700 "$home" && cd "$home" &&
 # a log that is read by others would tell of a pluto that is none
 [ ! -S /dev/log ] || mount --bind /dev/null /dev/log
 
-number=0
-while IFS= read -r folder; do
+while IFS=" " read -r number folder; do
     mkdir -p "original/$number" && mount --bind "$folder" "original/$number" || broken "cannot bind $folder"
-    number=$((number + 1))
 done <shadowed
-number=0
-while IFS= read -r folder; do
+# a folder before those in it: they are covered where the links of its cover lead
+while IFS=" " read -r number folder; do
     mount --bind "shadow/$number" "$folder" || broken "cannot cover $folder"
-    number=$((number + 1))
 done <shadowed
 
 for name in cert9.db key4.db pkcs11.txt; do
@@ -96,12 +93,12 @@ if start "$config" candidate; then
     say started
     ./addconn --config "$config" $(cat names) >added 2>&1
     "$programs/whack" --status >loaded
+    sed -n 's/^\(000 \)\{0,1\}"\([^"]*\)".*/\2/p' loaded | sed 's,/[0-9]*x[0-9]*$,,' | sort -u >there
+    sort -u names | comm -23 - there >refused
     while IFS= read -r name; do
-        grep -qF -e "\"$name\":" -e "\"$name/" -e "\"$name\"[" loaded || {
-            say add "$name"
-            ./addconn --config "$config" "$name" 2>&1
-        }
-    done <names
+        say add "$name"
+        ./addconn --config "$config" "$name" 2>&1
+    done <refused
     say loaded
     cat loaded
     say added
@@ -173,7 +170,7 @@ class Unshared:
             folders.put(file)
         files = {
             "names": "".join(f"{name}\n" for name in names),
-            "shadowed": "".join(f"{folder}\n" for folder in folders.paths),
+            "shadowed": "".join(f"{number} {path}\n" for path, number in sorted(folders.numbers.items())),
             **{f"network{family}": "".join(f"{line}\n" for line in self._network(family)) for family in "46"},
         }
         archive = io.BytesIO()
@@ -239,7 +236,8 @@ class Shadows:
     """
 
     def __init__(self) -> None:
-        self.paths: list[str] = []
+        self.numbers: dict[str, int] = {}
+        """The N of each folder that is covered."""
         self._links: dict[str, str] = {}
         self._texts: dict[str, File] = {}
         self._folders: dict[str, None] = {}
@@ -273,15 +271,14 @@ class Shadows:
             self._folders[new] = None
             return new
         path = os.path.realpath(path)
-        if path not in self.paths:
-            number = len(self.paths)
-            self.paths.append(path)
+        if path not in self.numbers:
+            number = self.numbers[path] = len(self.numbers)
             self._folders[f"shadow/{number}"] = None
             with os.scandir(path) as entries:
                 for entry in entries:
                     link = os.readlink(entry.path) if entry.is_symlink() else f"{HOME}/original/{number}/{entry.name}"
                     self._links[f"shadow/{number}/{entry.name}"] = link
-        return f"shadow/{self.paths.index(path)}"
+        return f"shadow/{self.numbers[path]}"
 
 
 def _add(tar: tarfile.TarFile, entry: tarfile.TarInfo, text: str) -> None:

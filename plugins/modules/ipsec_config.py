@@ -116,7 +116,7 @@ options:
   timeout:
     description: Seconds that the trial may take. Give more to a gateway with thousands of connections.
     type: int
-    default: 60
+    default: 120
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
@@ -311,7 +311,7 @@ def main() -> None:
             "strict": {"type": "bool", "default": False},
             "accept": {"type": "list", "elements": "str", "default": []},
             "backups": {"type": "int", "default": 5},
-            "timeout": {"type": "int", "default": 60},
+            "timeout": {"type": "int", "default": 120},
         },
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,

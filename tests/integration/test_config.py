@@ -277,7 +277,8 @@ def test_bad_secrets_are_refused_and_not_quoted(ring: Lab) -> None:
 
 
 def test_what_a_version_ignores_is_warned_of(ring: Lab) -> None:
-    texts = {name: text.replace("    auto=", "    dpdaction=hold\n    auto=") for name, text in tunnels(ring).items()}
+    keys = "    dpdaction=hold\n    dpddelay=30s\n    auto="
+    texts = {name: text.replace("    auto=", keys) for name, text in tunnels(ring).items()}
     before = truths(ring)
     for name, result in configure(ring, texts, "--check").items():
         assert result["failed"] is False, result
@@ -317,7 +318,9 @@ def test_where_no_sandbox_is_allowed_it_warns(ring: Lab) -> None:
         for result in configure(ring, tunnels(ring), secrets=SECRETS).values():
             assert result["failed"] is False, result
             assert (result["changed"], result["preflight"]) == (False, "static")
-            assert "namespaces of its own cannot be had" in result["warnings"][0]
+            (finding,) = result["findings"]
+            assert (finding["id"], finding["severity"]) == ("no-sandbox", "warning")
+            assert "namespaces of its own cannot be had" in finding["message"]
         texts = {name: f"{text}conn double\nconn double\n" for name, text in tunnels(ring).items()}
         for errors in refused(ring, texts).values():
             assert errors == {("duplicate-connection", "double", None)}

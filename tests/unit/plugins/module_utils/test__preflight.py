@@ -101,7 +101,7 @@ def test_folders_show_all_that_was_there_but_the_new_files(tmp_path: Path) -> No
     shadows.put(File(f"{tmp_path}/ipsec.conf", "new"))
     shadows.put(File(f"{tmp_path}/ipsec.d/old.conf", None))
     shadows.put(File(f"{tmp_path}/ipsec.d/more/own.secrets", "hush", secret=True))
-    assert shadows.paths == [str(tmp_path), f"{tmp_path}/ipsec.d"]
+    assert shadows.numbers == {str(tmp_path): 0, f"{tmp_path}/ipsec.d": 1}
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         shadows.write(tar)
