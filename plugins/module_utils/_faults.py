@@ -393,7 +393,7 @@ def _is_template(conf: IPsecConf, name: str) -> bool:
     """Whether a connection is there for others only, which need not be whole."""
     keys = conf.effective(name)
     ignored = keys.get("auto", "ignore") == "ignore"
-    return ignored and (name in conf.templates() or not {"left", "right"} <= keys.keys())
+    return ignored and (name in conf.templates or not {"left", "right"} <= keys.keys())
 
 
 def _refused(conf: IPsecConf, name: str, words: str) -> Fault:

@@ -16,7 +16,7 @@ PURE = {
     *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack"),
     *("_ipsec_conf", "_candidate", "_faults", "_config"),
 }
-PURE_STDLIB = {"__future__", "dataclasses", "fnmatch", "ipaddress", "posixpath", "re", "typing"}
+PURE_STDLIB = {"__future__", "dataclasses", "fnmatch", "functools", "ipaddress", "posixpath", "re", "typing"}
 
 
 def imports(path: Path) -> set[str]:
