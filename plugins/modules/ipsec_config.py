@@ -120,6 +120,7 @@ options:
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
+  - It was not tried on a gateway where SELinux is enforced.
   - Names in C(left=) and C(right=) are not resolved in the sandbox. Whether such a connection is one of this host is
     not judged.
   - C(logfile=) is read, but not opened in the trial.

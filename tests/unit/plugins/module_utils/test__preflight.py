@@ -16,6 +16,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
     Shadows,
     address_commands,
     device_commands,
+    links_up,
     parse_trial,
     route_commands,
 )
@@ -57,7 +58,9 @@ def test_a_sandbox_that_fails_says_why(done: Completed, message: str) -> None:
 
 
 def test_the_network_is_the_hosts() -> None:
-    assert list(device_commands(["eth0", "ipsec1"])) == [
+    up, down = {"ifname": "eth0", "flags": ["BROADCAST", "UP"]}, {"ifname": "eth1", "flags": ["BROADCAST"]}
+    assert links_up([up, down, {}]) == [up]
+    assert list(device_commands(["lo", "eth0", "ipsec1"])) == [
         "link add name eth0 type veth peer name xswan0",
         "link set dev eth0 up",
         "link set dev xswan0 up",
