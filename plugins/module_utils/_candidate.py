@@ -128,7 +128,8 @@ def _keys(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
 
 def secrets_in(text: str) -> frozenset[str]:
     """Every string of an ipsec.secrets(5) that may be a secret: what is quoted, and what follows a type."""
-    found = {match for pattern in (_QUOTED, _BARE) for match in pattern.findall(text)}
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = {match for pattern in (_QUOTED, _BARE) for match in pattern.findall(lines)}
     found |= {word.strip('"') for word in found}
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 

@@ -11,7 +11,7 @@ import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
 from ._errors import ConfigError, DependencyError, VerifyError
-from ._faults import Fault, Trial, faults
+from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 
 if t.TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Proposal:
     preflight: Preflight = "auto"
     strict: bool = False
     """Refuse also what is only a warning."""
+    accept: frozenset[str] = frozenset()
+    """Identities of faults that are to be warnings, and never refused."""
     keep: int = 5
     """Backups of each file."""
     timeout: float = 60.0
@@ -56,14 +58,13 @@ class Installation:
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
         diff = self.difference
-        static = [f"{self.trial.reason}; {WHAT_STATIC_MISSES}"] if self.trial.method == "static" else []
         return {
             "changed": bool(self.changes),
             "files": [file.path for file in self.changes],
             "backups": list(self.backups),
             "preflight": self.trial.method,
             "findings": [report(fault) for fault in self.faults],
-            "warnings": [*static, *(f"{fault.message}; {fault.cure}" for fault in self.faults)],
+            "warnings": [f"{fault.message}; {fault.cure}" for fault in self.faults],
             "connections": {
                 "added": list(diff.added),
                 "changed": {name: list(keys) for name, keys in diff.changed},
@@ -115,6 +116,9 @@ def _differs(host: ConfigHost, file: File) -> bool:
 
 
 def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
+    unknown = proposal.accept - CURES.keys()
+    if unknown:
+        raise ConfigError(f"accept: there is no finding {', '.join(sorted(unknown))}; it is one of {', '.join(CURES)}")
     if host.pluto.program() is None:
         raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
@@ -127,12 +131,20 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
         for text in (host.files.read(path), after_files.read(path)):
             hidden |= secrets_in(text or "")
-    found = faults(after, trial, hidden)
+    found = tuple(
+        dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault
+        for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
+    )
     _refuse(found, proposal)
     changes = tuple(file for file in candidate.files if _differs(host, file))
     olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
     return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
+
+
+def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:
+    if trial.reason:
+        yield Fault("no-sandbox", "warning", f"{trial.reason}; {WHAT_STATIC_MISSES}")
 
 
 def _resolved(candidate: Candidate, host: ConfigHost) -> Candidate:
@@ -144,7 +156,7 @@ def _resolved(candidate: Candidate, host: ConfigHost) -> Candidate:
 
 
 def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: ConfigHost) -> Trial:
-    reason = "preflight static was asked for"
+    reason = ""
     if proposal.preflight != "static":
         try:
             host.sandbox.check()
@@ -157,7 +169,8 @@ def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Confi
 
 
 def _refuse(found: tuple[Fault, ...], proposal: Proposal) -> None:
-    wrong = [fault for fault in found if proposal.strict or fault.severity == "error"]
+    judged = [fault for fault in found if fault.id not in proposal.accept]
+    wrong = [fault for fault in judged if proposal.strict or fault.severity == "error"]
     if not wrong:
         return
     more = f" (and {len(wrong) - 1} more, see error.findings)" if len(wrong) > 1 else ""

@@ -47,6 +47,7 @@ CURES = {
     "not-loaded": "correct what the program says; see ipsec.conf(5)",
     "unoriented": "make left= or right= an address of this host, or %defaultroute",
     "bad-secret": "correct the line; ipsec.secrets(5) has the syntax",
+    "no-sandbox": "allow the host to make namespaces, or ask for preflight static, which takes that for granted",
     "start": "correct config setup as the program says",
     "remark": "look whether this is what you want",
 }
@@ -85,7 +86,8 @@ _SECRETS = re.compile(r'^(?:\d{3} )?(?:ERROR )?"(?P<file>[^"]+)" line (?P<line>\
 _UNORIENTED = re.compile(r'^(?:\d{3} )?"(?P<name>[^"]+)":.*\bunoriented\b', re.MULTILINE)
 _KEY = re.compile(r"(?P<key>(?:left|right)?[a-z][a-z0-9-]*)=")
 _QUIET = re.compile(
-    r"^(added |(IKE|Child|ESP|AH)( SA)? proposals|\s*\d+:(IKE|ESP|AH)=|terminating SAs|deleting |"
+    r"^(added |loaded private key matching |terminating SAs|deleting |"
+    r"(IKE|Child|ESP|AH)( SA)? proposals|\s*\d+:(IKE|ESP|AH)=|"
     # there are no names in the sandbox
     r"failed to (convert|resolve) )"
 )
@@ -109,7 +111,7 @@ class Trial:
     adds: tuple[tuple[str, str], ...] = ()
     """Connections that were not loaded, and what `addconn NAME` printed."""
     reason: str = ""
-    """Why there was no sandbox."""
+    """Why there was no sandbox; empty if there was one, or none was wanted."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,9 +216,10 @@ def _read(conf: IPsecConf) -> t.Iterator[Fault]:
         yield _no_include(path, place)
     for name in known:
         keys = conf.effective(name)
-        if keys.get("auto") in LOADED_AUTO and not {"left", "right"} <= keys.keys():
-            missing = " and ".join(f"{end}=" for end in ("left", "right") if end not in keys)
-            yield Fault("missing-end", "error", f"connection {name} has no {missing}", name, missing.split("=")[0])
+        missing = [end for end in ("left", "right") if end not in keys]
+        if keys.get("auto") in LOADED_AUTO and missing:
+            ends = " and ".join(f"{end}=" for end in missing)
+            yield Fault("missing-end", "error", f"connection {name} has no {ends}", name, missing[0])
 
 
 def _numbers(conf: IPsecConf) -> t.Iterator[Fault]:
@@ -390,7 +393,7 @@ def _is_template(conf: IPsecConf, name: str) -> bool:
     """Whether a connection is there for others only, which need not be whole."""
     keys = conf.effective(name)
     ignored = keys.get("auto", "ignore") == "ignore"
-    return ignored and (name in conf.templates() or not {"left", "right"} <= keys.keys())
+    return ignored and (name in conf.templates or not {"left", "right"} <= keys.keys())
 
 
 def _refused(conf: IPsecConf, name: str, words: str) -> Fault:

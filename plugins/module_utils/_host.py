@@ -223,7 +223,7 @@ class Sandbox(t.Protocol):
         """
 
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
-        """Let the parser alone look at the candidate; `reason` is why there is no sandbox."""
+        """Let the parser alone look at the candidate; `reason` is why there is no sandbox, empty if none is wanted."""
 
 
 class Network(t.Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import posixpath
 import re
 import typing as t
@@ -89,18 +90,38 @@ class IPsecConf:
     missing: tuple[tuple[str, Place], ...] = ()
     """Includes of one file that is not there. (One with wildcards may match nothing.)"""
 
-    @property
+    @functools.cached_property
     def conns(self) -> tuple[Section, ...]:
         """The connections in their order, one of a double name each, without %default."""
         return tuple(section for section in self.sections if section.kind == "conn" and section.name != DEFAULT)
 
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[Section]]:
+        found: dict[str, list[Section]] = {}
+        for conn in self.conns:
+            found.setdefault(conn.name, []).append(conn)
+        return found
+
+    @functools.cached_property
+    def _defaults(self) -> tuple[Section, ...]:
+        return tuple(section for section in self.sections if section.kind == "conn" and section.name == DEFAULT)
+
+    @functools.cached_property
+    def _default_keys(self) -> dict[str, str]:
+        return self._merged(self._defaults)
+
+    @functools.cached_property
+    def _by_place(self) -> dict[Place, tuple[Section, Parameter | None]]:
+        found: dict[Place, tuple[Section, Parameter | None]] = {s.place: (s, None) for s in self.sections}
+        return {**found, **{p.place: (section, p) for section in self.sections for p in section.parameters}}
+
     def conn(self, name: str) -> Section | None:
         """The first section of that name."""
-        return next((conn for conn in self.conns if conn.name == name), None)
+        return self._by_name[name][0] if name in self._by_name else None
 
     def names(self) -> tuple[str, ...]:
         """The names of the connections, each once."""
-        return tuple(dict.fromkeys(conn.name for conn in self.conns))
+        return tuple(self._by_name)
 
     def setup(self) -> dict[str, str]:
         """What `config setup` sets; a later one wins."""
@@ -108,29 +129,22 @@ class IPsecConf:
 
     def effective(self, name: str) -> dict[str, str]:
         """All keys of a connection: its own, else those it takes over by also=, else those of %default."""
-        defaults = self._merged(s for s in self.sections if s.kind == "conn" and s.name == DEFAULT)
         keys: dict[str, str] = {}
         for section in self._with_also(name, set()):
             for parameter in section.parameters:
                 keys.setdefault(parameter.key, parameter.value)
-        return {**defaults, **{key: value for key, value in keys.items() if key != "also"}}
+        return {**self._default_keys, **{key: value for key, value in keys.items() if key != "also"}}
 
     def parameter(self, name: str, key: str) -> Parameter | None:
         """Where a connection gets a key from, by the rule of `effective`."""
-        sections = [*self._with_also(name, set())]
-        sections += reversed([s for s in self.sections if s.kind == "conn" and s.name == DEFAULT])
+        sections = (*self._with_also(name, set()), *reversed(self._defaults))
         return next((p for section in sections for p in section.parameters if p.key == key), None)
 
     def at(self, place: Place) -> tuple[Section, Parameter | None] | None:
         """The section, and the parameter if it is one, that is at this line."""
-        for section in self.sections:
-            if section.place == place:
-                return section, None
-            for parameter in section.parameters:
-                if parameter.place == place:
-                    return section, parameter
-        return None
+        return self._by_place.get(place)
 
+    @functools.cached_property
     def templates(self) -> frozenset[str]:
         """Names that other connections take over by also=."""
         return frozenset(p.value for section in self.sections for p in section.parameters if p.key == "also")
@@ -143,7 +157,7 @@ class IPsecConf:
         if name in seen:
             return
         seen.add(name)
-        for section in (conn for conn in self.conns if conn.name == name):
+        for section in self._by_name.get(name, ()):
             yield section
             for parameter in section.parameters:
                 if parameter.key == "also":

@@ -42,7 +42,8 @@ umask 022
 ulimit -c 0
 mark=$1 home=$2 nssdir=$3 config=$4
 say() { printf '\n%s %s\n' "$mark" "$*"; }
-broken() { say broken "$*"; exit 0; }
+# what is left of the archive is read, for the one who writes it must not be cut off
+broken() { cat >/dev/null; say broken "$*"; exit 0; }
 
 mount -t tmpfs -o mode=0755 tmpfs /run && mkdir -m 0700 "$home" && cd "$home" && tar -xpf - ||
     broken "no memory file system for the candidate"
@@ -50,15 +51,12 @@ mount -t tmpfs -o mode=0755 tmpfs /run && mkdir -m 0700 "$home" && cd "$home" &&
 # a log that is read by others would tell of a pluto that is none
 [ ! -S /dev/log ] || mount --bind /dev/null /dev/log
 
-number=0
-while IFS= read -r folder; do
+while IFS=" " read -r number folder; do
     mkdir -p "original/$number" && mount --bind "$folder" "original/$number" || broken "cannot bind $folder"
-    number=$((number + 1))
 done <shadowed
-number=0
-while IFS= read -r folder; do
+# a folder before those in it: they are covered where the links of its cover lead
+while IFS=" " read -r number folder; do
     mount --bind "shadow/$number" "$folder" || broken "cannot cover $folder"
-    number=$((number + 1))
 done <shadowed
 
 for name in cert9.db key4.db pkcs11.txt; do
@@ -70,6 +68,8 @@ done
     broken "cannot make an NSS database"
 
 ip link set lo up
+ip -batch devices >devices.log 2>&1 ||
+    broken "no veth devices can be made, is there a kernel module veth? $(head -n 1 devices.log)"
 for family in 4 6; do
     ip -force "-$family" -batch "network$family" || echo "of the copied network, some was refused"
 done >network.log 2>&1
@@ -96,12 +96,12 @@ if start "$config" candidate; then
     say started
     ./addconn --config "$config" $(cat names) >added 2>&1
     "$programs/whack" --status >loaded
+    sed -n 's/^\(000 \)\{0,1\}"\([^"]*\)".*/\2/p' loaded | sed 's,/[0-9]*x[0-9]*$,,' | sort -u >there
+    sort -u names | comm -23 - there >refused
     while IFS= read -r name; do
-        grep -qF -e "\"$name\":" -e "\"$name/" -e "\"$name\"[" loaded || {
-            say add "$name"
-            ./addconn --config "$config" "$name" 2>&1
-        }
-    done <names
+        say add "$name"
+        ./addconn --config "$config" "$name" 2>&1
+    done <refused
     say loaded
     cat loaded
     say added
@@ -167,14 +167,17 @@ class Unshared:
             raise DependencyError(f"`ipsec addconn --configsetup` does not tell {name}: {done.reason}")
         return match[1]
 
-    def _archive(self, candidate: Candidate, nssdir: str, names: tuple[str, ...]) -> bytes:
+    def _archive(self, candidate: Candidate, nssdir: str, connections: tuple[str, ...]) -> bytes:
         folders = Shadows()
         for file in (*candidate.files, File(f"{nssdir}/{NSS_FILES[0]}.new", None)):
             folders.put(file)
+        links = {family: links_up(self._ip(family, "addr", "show")) for family in "46"}
+        names = {link["ifname"] for found in links.values() for link in found}
         files = {
-            "names": "".join(f"{name}\n" for name in names),
-            "shadowed": "".join(f"{folder}\n" for folder in folders.paths),
-            **{f"network{family}": "".join(f"{line}\n" for line in self._network(family)) for family in "46"},
+            "names": "".join(f"{name}\n" for name in connections),
+            "shadowed": "".join(f"{number} {path}\n" for path, number in sorted(folders.numbers.items())),
+            "devices": "".join(f"{line}\n" for line in device_commands(names)),
+            **{f"network{family}": "".join(f"{line}\n" for line in self._network(family, links)) for family in "46"},
         }
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -183,13 +186,9 @@ class Unshared:
             folders.write(tar)
         return archive.getvalue()
 
-    def _network(self, family: str) -> t.Iterator[str]:
+    def _network(self, family: str, links: dict[str, list[dict[str, t.Any]]]) -> t.Iterator[str]:
         """Commands for ip(8) that give a network namespace the host's addresses and default routes."""
-        links = self._ip(family, "addr", "show")
-        if family == "4":
-            names = [link["ifname"] for link in links if link["ifname"] != "lo"]
-            yield from device_commands(names)
-        yield from address_commands(links)
+        yield from address_commands(links[family])
         yield from route_commands(self._ip(family, "route", "show", "default"))
 
     def _ip(self, family: str, *words: str) -> list[dict[str, t.Any]]:
@@ -199,9 +198,14 @@ class Unshared:
         return t.cast("list[dict[str, t.Any]]", json.loads(done.out or "[]"))
 
 
+def links_up(links: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Those of `ip -json addr` that pluto listens on; ip(8) prints {} for one without an address of the family."""
+    return [link for link in links if "UP" in link.get("flags", ())]
+
+
 def device_commands(names: t.Iterable[str]) -> t.Iterator[str]:
     """Devices of these names that are up. veth, because its module makes no device when it is loaded."""
-    for number, name in enumerate(sorted(name for name in names if not OWN_DEVICE.match(name))):
+    for number, name in enumerate(sorted(name for name in names if name != "lo" and not OWN_DEVICE.match(name))):
         yield f"link add name {name} type veth peer name xswan{number}"
         yield f"link set dev {name} up"
         yield f"link set dev xswan{number} up"
@@ -239,7 +243,8 @@ class Shadows:
     """
 
     def __init__(self) -> None:
-        self.paths: list[str] = []
+        self.numbers: dict[str, int] = {}
+        """The N of each folder that is covered."""
         self._links: dict[str, str] = {}
         self._texts: dict[str, File] = {}
         self._folders: dict[str, None] = {}
@@ -273,15 +278,14 @@ class Shadows:
             self._folders[new] = None
             return new
         path = os.path.realpath(path)
-        if path not in self.paths:
-            number = len(self.paths)
-            self.paths.append(path)
+        if path not in self.numbers:
+            number = self.numbers[path] = len(self.numbers)
             self._folders[f"shadow/{number}"] = None
             with os.scandir(path) as entries:
                 for entry in entries:
                     link = os.readlink(entry.path) if entry.is_symlink() else f"{HOME}/original/{number}/{entry.name}"
                     self._links[f"shadow/{number}/{entry.name}"] = link
-        return f"shadow/{self.paths.index(path)}"
+        return f"shadow/{self.numbers[path]}"
 
 
 def _add(tar: tarfile.TarFile, entry: tarfile.TarInfo, text: str) -> None:

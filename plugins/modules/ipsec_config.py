@@ -98,6 +98,14 @@ options:
     description: Whether to refuse a candidate also for what is only a warning, as a key that this version ignores.
     type: bool
     default: false
+  accept:
+    description:
+      - Findings, by their C(id), that are to be warnings only.
+      - Use V(unoriented) on a gateway whose address comes later, for example from its partner in a cluster,
+        and V(missing-certificate) where the certificate does.
+    type: list
+    elements: str
+    default: []
   backups:
     description:
       - How many old versions of each file to keep beside it. The name of a backup is that of the file, the time in UTC,
@@ -108,10 +116,11 @@ options:
   timeout:
     description: Seconds that the trial may take. Give more to a gateway with thousands of connections.
     type: int
-    default: 60
+    default: 120
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
+  - It was not tried on a gateway where SELinux is enforced.
   - Names in C(left=) and C(right=) are not resolved in the sandbox. Whether such a connection is one of this host is
     not judged.
   - C(logfile=) is read, but not opened in the trial.
@@ -248,6 +257,9 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
             raise ConfigError(f"src {src} does not exist on this host")
         return found
 
+    for name in params["policies"]:
+        if "/" in name or name.startswith("."):
+            raise ConfigError(f"policies: {name} is no name of a policy group; take one without a slash or leading dot")
     new = [File(f"{params['policies_dir']}/{name}", str(lines)) for name, lines in sorted(params["policies"].items())]
     for entry in params["files"]:
         secret = entry["secrets"] is not None or entry["secret"]
@@ -264,6 +276,7 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
         secrets=(params["secrets_file"],),
         preflight=params["preflight"],
         strict=params["strict"],
+        accept=frozenset(params["accept"]),
         keep=params["backups"],
         timeout=params["timeout"],
     )
@@ -297,8 +310,9 @@ def main() -> None:
             },
             "preflight": {"type": "str", "choices": ["auto", "sandbox", "static"], "default": "auto"},
             "strict": {"type": "bool", "default": False},
+            "accept": {"type": "list", "elements": "str", "default": []},
             "backups": {"type": "int", "default": 5},
-            "timeout": {"type": "int", "default": 60},
+            "timeout": {"type": "int", "default": 120},
         },
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,

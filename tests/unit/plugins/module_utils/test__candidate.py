@@ -81,5 +81,6 @@ def test_secrets_are_found_and_hidden() -> None:
     text = '@a %any : PSK "very secret"\n1.2.3.4 : PSK 0xdeadbeef\n: XAUTH bare\n@b : PSK "open\n'
     found = secrets_in(text)
     assert {"very secret", "0xdeadbeef", "bare", "open"} <= found
+    assert secrets_in("# a comment: with some words\n") == frozenset()
     assert hide('said "very secret" and 0xdeadbeef', found) == 'said "********" and ********'
     assert hide("a longer secret, and its secret", {"secret", "longer secret"}) == "a ********, and its ********"

@@ -99,6 +99,15 @@ def test_warnings_are_told_and_strict_refuses_them(fake: FakeHost) -> None:
         done(fake, proposal(strict=True))
 
 
+def test_a_finding_that_is_accepted_is_only_a_warning(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, log=REFUSED)
+    wanted = proposal(config(GOOD + " ike=foo\n"), accept=frozenset({"bad-algorithm"}), strict=True)
+    result = done(fake, wanted).to_result()
+    assert (result["changed"], result["findings"][0]["severity"]) == (True, "warning")
+    with pytest.raises(ConfigError, match="there is no finding bad-luck; it is one of syntax, "):
+        done(fake, proposal(accept=frozenset({"bad-luck"})))
+
+
 def test_without_a_sandbox_the_static_checks_do_and_say_so(fake: FakeHost) -> None:
     fake.sandbox_error = "namespaces of its own cannot be had: Operation not permitted"
     result = done(fake, proposal(config(GOOD + "conn two\n"))).to_result()

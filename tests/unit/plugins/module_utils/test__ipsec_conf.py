@@ -62,7 +62,7 @@ def test_sections_and_their_parameters() -> None:
     ]
     assert read.names() == ("base", "one", "dos")
     assert read.setup() == {"plutodebug": "none"}
-    assert read.templates() == {"base"}
+    assert read.templates == {"base"}
 
 
 def test_effective_keys_are_own_then_also_then_default() -> None:

@@ -16,6 +16,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
     Shadows,
     address_commands,
     device_commands,
+    links_up,
     parse_trial,
     route_commands,
 )
@@ -57,7 +58,9 @@ def test_a_sandbox_that_fails_says_why(done: Completed, message: str) -> None:
 
 
 def test_the_network_is_the_hosts() -> None:
-    assert list(device_commands(["eth0", "ipsec1"])) == [
+    up, down = {"ifname": "eth0", "flags": ["BROADCAST", "UP"]}, {"ifname": "eth1", "flags": ["BROADCAST"]}
+    assert links_up([up, down, {}]) == [up]
+    assert list(device_commands(["lo", "eth0", "ipsec1"])) == [
         "link add name eth0 type veth peer name xswan0",
         "link set dev eth0 up",
         "link set dev xswan0 up",
@@ -101,7 +104,7 @@ def test_folders_show_all_that_was_there_but_the_new_files(tmp_path: Path) -> No
     shadows.put(File(f"{tmp_path}/ipsec.conf", "new"))
     shadows.put(File(f"{tmp_path}/ipsec.d/old.conf", None))
     shadows.put(File(f"{tmp_path}/ipsec.d/more/own.secrets", "hush", secret=True))
-    assert shadows.paths == [str(tmp_path), f"{tmp_path}/ipsec.d"]
+    assert shadows.numbers == {str(tmp_path): 0, f"{tmp_path}/ipsec.d": 1}
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         shadows.write(tar)

@@ -17,7 +17,8 @@ PURE = {
     *("_whack", "_connections", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
 }
 PURE_STDLIB = {
-    *("__future__", "dataclasses", "fnmatch", "ipaddress", "json", "posixpath", "re", "shlex", "struct", "typing"),
+    *("__future__", "dataclasses", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
+    *("struct", "typing"),
 }
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
 
