@@ -303,7 +303,7 @@ def test_a_section_that_pluto_never_saw() -> None:
 
 @pytest.mark.parametrize(("expires", "reason"), [(NOW + 1, "unknown"), (NOW - 1, "certificate-expired")])
 def test_a_certificate_that_has_expired_since_it_was_loaded(expires: float, reason: str) -> None:
-    loaded = dataclasses.replace(LOADED, local=End("192.0.2.1", certificate="mine"))
+    loaded = LOADED._replace(local=End("192.0.2.1", certificate="mine"))
     entry = one("start", Answer(loaded=(loaded,)), certificates={"mine": int(expires)})
     assert (entry["local"]["certificate_expires"], entry["reason"]["id"]) == (int(expires), reason)
 
