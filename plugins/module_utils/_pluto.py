@@ -149,7 +149,7 @@ class LocalPluto:
             return  # only who makes a database needs certutil
         if done.status != 0:
             raise DependencyError(
-                f"pluto's NSS database in {folder} is damaged: {done.reason}; put it back from a backup, or move its "
+                f"pluto's NSS database in {folder} is damaged: {done.reason.rstrip('.')}; put it back from a backup, or move its "
                 "files away and run `ipsec initnss` (its keys and certificates are lost then)"
             )
 
