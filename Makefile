@@ -38,16 +38,18 @@ test-fast: ## Run the tests of seconds: no lab, no gates
 accidents: ## Try every verb with every accident on real gateways (test: a selection)
 	@$(SETUP) --lab --cores
 	@XSWAN_ACCIDENTS=all $(BIN)/pytest tests/integration/test_accidents.py $(ARGS)
+	@# only what was tried whole is published
+	@$(if $(ARGS),,cp tests/output/accidents.md docs/accidents-results.md)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)
 	@$(BIN)/pytest tests/gates/test_lint.py tests/gates/test_house.py $(ARGS)
 
-molecule: ## Test the role by its molecule scenario
+molecule: ## Test the role by its molecule scenarios
 	@$(SETUP) --lab
 	@# molecule shows nothing of a task before its end, and images can take minutes.
 	@$(BIN)/python -m lab build bullseye trixie
-	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test
+	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test --all
 
 bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
 	@$(SETUP) --lab

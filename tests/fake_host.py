@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import typing as t
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -17,10 +18,13 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     IPsecError,
     KernelError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
+from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     Backend,
+    ConfigFault,
     Contents,
     Control,
     Firewall,
@@ -64,7 +68,18 @@ class FakeHost:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.installed = True
+        self.program = Program("Libreswan", "4.10")
+        self.manager: t.Literal["systemd", "script", "direct"] = "systemd"
+        """A script knows of nothing but the lock file; direct knows of nothing."""
+        self.flushes = False
+        """The program, or its unit, flushes the kernel's tables when it starts and when it stops."""
         self.config_error: str | None = None
+        self.config_missing = False
+        self.rundir_error: str | None = None
+        self.nss_error: str | None = None
+        self.pyroute2 = True
+        """Whether the library is installed."""
+        self.log_rules: tuple[str, ...] = ()
         self.enabled = False
         self.masked = False
         self.unit_active = "inactive"
@@ -76,8 +91,16 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
+        self.busy_until = 0.0
+        """Until then pluto does not answer, though nothing is wrong with it."""
+        self.denied = False
+        """The control socket refuses even root."""
+        self.other_plutos: list[Process] = []
+        """In other namespaces; no port shows them."""
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
+        self.arrivals: dict[float, str] = {}
+        """Connections that pluto takes later, by the time."""
         self.configured = {"one": "add"}
         self.certificates: dict[str, int] = {}
         self.pluto_log: tuple[str, ...] = ('"one": added IKEv2 connection',)
@@ -117,9 +140,15 @@ class FakeHost:
         self.calls: list[str] = []
         """The changing calls, in order."""
         self._pids = itertools.count(800)
+        self.files: dict[str, tuple[int, str]] = {}
+        """Path to mode (-1: not root's) and text."""
+        self.backups = itertools.count()
+        self.trial: Trial | None = None
+        """What a trial in the sandbox brings; None: every connection is loaded."""
+        self.sandbox_error: str | None = None
 
-    def host(self) -> Host:
-        return Host(
+    def host(self) -> ConfigHost:
+        return ConfigHost(
             launcher=FakeLauncher(self),
             pluto=FakePluto(self),
             kernel=FakeKernel(self),
@@ -127,12 +156,19 @@ class FakeHost:
             guard=FakeGuard(self),
             clock=self.clock,
             network=FakeNetwork(self),
+            files=FakeFiles(self),
+            sandbox=FakeSandbox(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
         if self.fail == call:
             raise error
+
+    def flush(self) -> None:
+        """What the program or its unit does to the kernel."""
+        if self.flushes:
+            self.leftovers = Leftovers(interfaces=self.leftovers.interfaces)
 
     def run_pluto(self, *, by_unit: bool = True) -> Process:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
@@ -170,11 +206,19 @@ class FakeLauncher:
     """The port `Launcher`."""
 
     fake: FakeHost
-    name: str = "systemd"
+
+    @property
+    def name(self) -> str:
+        return self.fake.manager
 
     def unit(self) -> Unit | None:
-        if not self.fake.installed:
+        if not self.fake.installed or self.fake.manager == "direct":
             return None
+        if self.fake.manager == "script":
+            lock = FakePluto(self.fake).lock()
+            active = {"pluto": "active", "dead": "failed", "reused": "failed"}.get(lock.kind, "inactive")
+            main_pid = lock.pid if active == "active" else None
+            return Unit("/etc/init.d/ipsec", active, enabled=self.fake.enabled, main_pid=main_pid)
         return Unit(
             name="ipsec.service",
             active=self.fake.unit_active,
@@ -196,25 +240,39 @@ class FakeLauncher:
 
     def start(self, timeout: float) -> None:
         self.fake.change("start", DaemonError("ipsec.service failed to start"))
-        if self.fake.unit_active != "active":
+        if self.fake.manager == "direct":
+            self.fake.run_pluto(by_unit=False)
+        elif self.fake.unit_active != "active":
+            self.fake.flush()
             self.fake.run_pluto()
 
     def stop(self, timeout: float) -> bool:
         self.fake.change("stop", DaemonError("ipsec.service failed to stop"))
-        if self.fake.immortal:
+        unit = self.unit()
+        if self.fake.immortal or unit is None:
+            return True
+        if self.fake.manager == "script":
+            if self.fake.hung and unit.main_pid is not None:
+                self.fake.clock.sleep(timeout)
+                return False
+            if unit.main_pid is not None:
+                self.fake.end_pluto(unit.main_pid)
+                self.fake.flush()
             return True
         if self.fake.hung and self.fake.unit_main_pid is not None:
             self.fake.clock.sleep(timeout)
             self.fake.unit_active = "deactivating"
             return False
+        if self.fake.unit_active not in ("inactive", "failed"):
+            self.fake.flush()
         if self.fake.unit_main_pid is not None:
             self.fake.end_pluto(self.fake.unit_main_pid)
         if self.fake.unit_active != "failed":
             self.fake.unit_active = "inactive"
         return True
 
-    def log(self) -> tuple[str, ...]:
-        return tuple(self.fake.log)
+    def log(self, about: str = "") -> tuple[str, ...]:
+        return tuple(line for line in self.fake.log if about in line)
 
     def enable(self, enabled: bool) -> None:
         self.fake.change("enable", ConfigError("cannot enable ipsec.service"))
@@ -228,18 +286,34 @@ class FakePluto:
     fake: FakeHost
 
     def program(self) -> Program | None:
-        return Program("Libreswan", "4.10") if self.fake.installed else None
+        return self.fake.program if self.fake.installed else None
+
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        if self.fake.config_missing:
+            return ConfigFault("missing", "/etc/ipsec.conf does not exist")
+        return ConfigFault("invalid", self.fake.config_error) if parse and self.fake.config_error else None
 
     def check_config(self) -> None:
-        if self.fake.config_error:
-            raise ConfigError(self.fake.config_error)
+        fault = self.config_fault(parse=True)
+        if fault is not None:
+            raise ConfigError(fault.reason)
+
+    def check_rundir(self, *, room: bool) -> None:
+        if self.fake.rundir_error:
+            raise DependencyError(self.fake.rundir_error)
+
+    def check_nss(self) -> None:
+        if self.fake.nss_error:
+            raise DependencyError(self.fake.nss_error)
 
     def processes(self) -> tuple[Process, ...]:
         return tuple(self.fake.plutos)
 
     def loading(self) -> bool:
+        if not self.fake.loading_looks:
+            return False
         self.fake.loading_looks -= 1
-        return self.fake.loading_looks >= 0
+        return True
 
     def lock(self) -> Lock:
         if not self.fake.lock_present:
@@ -258,7 +332,13 @@ class FakePluto:
         return Control(CONTROL, "listening", (self.fake.control_pid,))
 
     def ask(self) -> Answer | None:
-        return None if self.fake.hung or self.fake.control_pid is None else self.fake.answer
+        if self.fake.denied:
+            raise DependencyError("pluto's control socket refuses root")
+        busy = self.fake.clock.now() < self.fake.busy_until
+        if self.fake.hung or busy or self.fake.control_pid is None:
+            return None
+        late = tuple(name for since, name in self.fake.arrivals.items() if since <= self.fake.clock.now())
+        return dataclasses.replace(self.fake.answer, connections=self.fake.answer.connections + late)
 
     @property
     def config(self) -> str:
@@ -283,6 +363,9 @@ class FakePluto:
 
     def old_locks(self) -> tuple[str, ...]:
         return ("/run/pluto/ipsec_setup.pid",) if self.fake.old_lock else ()
+
+    def log_rules(self) -> tuple[str, ...]:
+        return self.fake.log_rules
 
     def strangers(self) -> tuple[Stranger, ...]:
         return (self.fake.stranger,) if self.fake.stranger else ()
@@ -313,6 +396,7 @@ class FakePluto:
             return
         if self.fake.plutos:
             raise DaemonError("a pluto was started meanwhile")
+        self.fake.log_rules = ()
         self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
         self.fake.lock_pid = None
 
@@ -337,13 +421,16 @@ class FakeKernel:
     def name(self) -> Backend:
         return self.fake.backend
 
+    def check_clean(self) -> None:
+        if self.fake.leftovers.interfaces and not self.fake.pyroute2:
+            raise DependencyError("cannot remove the network device ipsec1: pyroute2 is not installed")
+
     def check_load(self) -> None:
-        """Whether a module can be loaded is known only by trying."""
+        if not self.fake.xfrm_available:
+            raise KernelError("cannot load the kernel's XFRM interface")
 
     def load(self) -> None:
         self.fake.change("load", KernelError("cannot load"))
-        if not self.fake.xfrm_available:
-            raise KernelError("cannot load the kernel's XFRM interface")
         self.fake.xfrm_loaded = True
 
     def leftovers(self) -> Leftovers:
@@ -397,3 +484,51 @@ class FakeGuard:
             yield
         finally:
             self.fake.guarded = False
+
+
+class FakeFiles:
+    """See Files."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def read(self, path: str) -> str | None:
+        return self._fake.files[path][1] if path in self._fake.files else None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self._fake.files if matches(path, pattern)))
+
+    def mode(self, path: str) -> int | None:
+        return self._fake.files[path][0] if path in self._fake.files else None
+
+    def real(self, path: str) -> str:
+        return path
+
+    def install(self, files: tuple[File, ...], keep: int) -> tuple[str, ...]:
+        self._fake.change("install", DaemonError("cannot install: every file is as it was"))
+        olds = [(file.path, self._fake.files.pop(file.path, None)) for file in files]
+        self._fake.files.update({file.path: (file.mode, file.text) for file in files if file.text is not None})
+        number = next(self._fake.backups)
+        backups = {f"{path}.20260101T{number:06}.000000Z~": old for path, old in olds if old is not None and keep}
+        self._fake.files.update(backups)
+        return tuple(backups)
+
+
+class FakeSandbox:
+    """See Sandbox."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def check(self) -> None:
+        if self._fake.sandbox_error:
+            raise DependencyError(self._fake.sandbox_error)
+
+    def load(self, candidate: Candidate, conf: IPsecConf, timeout: float) -> Trial:
+        self._fake.calls.append("load")
+        status = "".join(f'"{name}": 192.0.2.1...192.0.2.9; unrouted;\n' for name in conf.names())
+        return self._fake.trial or Trial("sandbox", started=True, status=status)
+
+    def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
+        self._fake.calls.append("check_only")
+        return Trial("static", reason=reason)

@@ -32,7 +32,10 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def wait_until(missing: t.Callable[[], str | None], timeout: float, clock: Clock) -> str | None:
+Missing = t.TypeVar("Missing")
+
+
+def wait_until(missing: t.Callable[[], Missing | None], timeout: float, clock: Clock) -> Missing | None:
     """Look until nothing is missing or `timeout` seconds are over; at least one look. Returns what is still missing."""
     deadline = clock.now() + timeout
     while True:

@@ -25,15 +25,16 @@ class Cause:
 
 
 CAUSES: t.Final = {
-    "not-started": Cause("pluto does not run or does not answer", "run ipsec_setup with state started"),
-    "loading": Cause("pluto is still loading its connections", "wait, and look again"),
+    "not-started": Cause(
+        "pluto does not run, does not answer, or is still loading its connections", "run ipsec_setup with state started"
+    ),
     "kernel-sa-missing": Cause(
         "pluto holds the tunnel for up, but the kernel has no SA for it: no packet passes",
         "take it down and up again: `ipsec auto --down NAME`, then `ipsec auto --up NAME`",
     ),
     "unoriented": Cause(
         "neither left= nor right= is an address of this host",
-        "give the host the address, or correct left=; then run `ipsec whack --listen`",
+        "give it the address, bring up the interface that left= names, or correct left=; then `ipsec whack --listen`",
     ),
     "rejected": Cause(
         "it is in the configuration, but pluto has not loaded it",
@@ -96,22 +97,26 @@ TRACES: t.Final = (
     (r"failed to add connection|[Ff]ailed to load connection|cannot find conn", "rejected", 2),
     (r"attempt to load incomplete connection|esp string error|ike string error", "rejected", 3),
 )
-"""What a line of the log tells; of two patterns that match a line the first counts. Compiled by `re` when there is a
-log to read: that takes longer than all else on a gateway where all is well."""
-_ANY_TRACE = "|".join(pattern for pattern, cause, weight in TRACES)
+"""What a line of the log tells; of two patterns that match a line the first counts. These and the next are compiled
+when there is a log to read: that takes longer than all else on a gateway where all is well."""
 TRACES_CONSIDERED = 8
 """The newest ones of a connection; older ones may be of troubles that are over."""
 CERTAIN = 3
 """From this weight on a trace names the cause, and the newest of them counts."""
 TRYING = 0
 """The weight of a trace that an attempt leaves while it goes on."""
-_SUCCESS = re.compile(r"established Child SA|IPsec SA established|CHILD SA established")
-_LINE = re.compile(
+_SUCCESS = r"established Child SA|IPsec SA established|CHILD SA established"
+_LINE = (
     # what syslog or logfile= put before it; nothing that a peer may have written
     r"(?:\w{3} +\d+ [\d:.]+:? (?:\S+ \w+\[\d+\]: )?|\d{4}-\S+ \S+ \w+\[\d+\]: )?(?:[A-Z ]+: )?"
     r'(?P<line>"(?P<name>[^"]+)"(?:\[\d+\])*(?: (?!#)\S+?)?(?: #(?P<serial>\d+))?: (?P<text>.*))'
 )
-_NEEDED = re.compile(r"cannot find conn '[^']*' needed by conn '(?P<name>[^']+)'")
+_NEEDED = (
+    r"(?:addconn, in config '[^']*', (?:ignoring: )?|while loading '[^']*': |ipsec addconn: )?"
+    r"cannot find conn '[^']*' needed by conn '(?P<name>[^']+)'"
+)
+_QUOTED = r"'.*'"
+"""What others have chosen, such as a peer its ID: nothing in there tells anything."""
 
 ASK_THE_LOG = ("rejected", "unoriented", "unknown")
 """The causes of which the log may tell more."""
@@ -127,6 +132,7 @@ class _Said(t.NamedTuple):
     serial: int
     """Of the SA; 0 for the connection itself."""
     text: str
+    """Without what is quoted."""
     line: str
 
 
@@ -179,7 +185,7 @@ def connections(
         held = parts.get(name, _Parts())
         entry = _entry(configured.get(name), held, ike_sas, certificates or {}, now)
         entry["state"] = _state(entry, held, pluto=answer is not None)
-        cause = _cause(entry, held, missing, loading=loading)
+        cause = _cause(entry, held, missing, now, loading=loading)
         result[name] = entry
         entry["well"] = cause is None
         if cause is not None:
@@ -339,42 +345,47 @@ def _state(entry: t.Mapping[str, t.Any], held: _Parts, *, pluto: bool) -> str:
     return "down" if auto == "ondemand" else "waiting"
 
 
-def _cause(entry: t.Mapping[str, t.Any], held: _Parts, missing: t.Collection[int], *, loading: bool) -> str | None:
+def _cause(
+    entry: t.Mapping[str, t.Any], held: _Parts, missing: t.Collection[int], now: float, *, loading: bool
+) -> str | None:
     """Id of the cause, as far as pluto's answer tells it; None when it is as the configuration wants it."""
     auto, state = entry["auto"], entry["state"]
     if state == "stopped":
         return "not-started" if auto in WANTED else None
     if state == "rejected":
-        return "loading" if loading else "rejected"
+        return "not-started" if loading else "rejected"
     if any(child.serial in missing for child in held.children):
         return "kernel-sa-missing"
     if auto != "ignore" and any(not part.oriented for part in held.permanent):
         return "unoriented"
-    if auto == "start" and state not in ("established", "ondemand"):
-        return "loading" if loading else "unknown"
-    if auto == "ondemand" and state == "down":
-        return "loading" if loading else "unknown"
+    if (auto == "start" and state not in ("established", "ondemand")) or (auto == "ondemand" and state == "down"):
+        expires = entry["local"]["certificate_expires"]
+        if expires is not None and expires < now:
+            return "certificate-expired"
+        return "not-started" if loading else "unknown"
     return None
 
 
 def _by_connection(lines: t.Iterable[str], names: t.Collection[str]) -> dict[str, list[_Said]]:
     """Lines of the log that tell something, by connection; only what came after its last success."""
     found: dict[str, list[_Said]] = {name: [] for name in names}
+    tells = re.compile("|".join((_SUCCESS, *(pattern for pattern, cause, weight in TRACES))))
     for line in lines:
-        success = _SUCCESS.search(line)
-        if not success and not re.search(_ANY_TRACE, line):
+        if not tells.search(line):
             continue
-        needed = _NEEDED.search(line)
-        match = needed or _LINE.match(line)
+        needed = re.match(_NEEDED, line)
+        match = needed or re.match(_LINE, line)
         said = found.get(parent(match["name"])) if match else None
         if match is None or said is None:
             continue
-        if success:
-            said[:] = [each for each in said if each.name != match["name"]]
-        elif needed:
+        if needed:
             said.append(_Said(match["name"], 0, line, line))
+            continue
+        text = re.sub(_QUOTED, "''", match["text"])
+        if re.search(_SUCCESS, text):
+            said[:] = [each for each in said if each.name != match["name"]]
         else:
-            said.append(_Said(match["name"], int(match["serial"] or 0), match["text"], match["line"]))
+            said.append(_Said(match["name"], int(match["serial"] or 0), text, match["line"]))
     return found
 
 
@@ -383,10 +394,10 @@ def _reason(name: str, cause: str, held: _Parts, said: t.Iterable[_Said]) -> dic
     line = None
     if cause in ASK_THE_LOG:
         up = _up(held)
-        traces = [(each, *_trace(each.text, held)) for each in said if each.name not in up]
+        traces = [(each, *trace) for each in said for trace in _trace(each.text, held) if each.name not in up]
         if cause == "rejected":
-            # a connection that is not loaded has no SAs: these are of former days
-            traces = [trace for trace in traces if trace[0].serial == 0]
+            # what there is of SAs is of former days; and only the last attempt to load it counts
+            traces = [trace for trace in traces if trace[0].serial == 0][-1:]
         elif cause == "unoriented":
             traces = [trace for trace in traces if trace[1] in ("unoriented", "interface-missing")]
         best = _best(traces)
@@ -408,13 +419,12 @@ def _best(traces: t.Sequence[tuple[_Said, str, int]]) -> tuple[_Said, str, int] 
     return max(reversed(candidates), key=lambda trace: trace[2]) if candidates else None
 
 
-def _trace(text: str, held: _Parts) -> tuple[str, int]:
-    """What a line tells, and how surely."""
-    cause, weight = next(
-        ((cause, weight) for pattern, cause, weight in TRACES if re.search(pattern, text)), ("unknown", 0)
-    )
-    if cause == "invalid-id":
-        # IKEv1 says so of identities in Main Mode, and of subnets once its SA is established
-        known = any(sa.established for sa in held.ike_sas)
-        cause = "traffic-selectors" if known else "authentication-failed"
-    return cause, weight
+def _trace(text: str, held: _Parts) -> t.Iterator[tuple[str, int]]:
+    """What a line tells, and how surely; nothing when its only trace was in quotes."""
+    # IKEv1 says INVALID_ID of identities in Main Mode, and of subnets once its SA is established
+    known = any(sa.established for sa in held.ike_sas)
+    invalid_id = "traffic-selectors" if known else "authentication-failed"
+    for pattern, cause, weight in TRACES:
+        if re.search(pattern, text):
+            yield invalid_id if cause == "invalid-id" else cause, weight
+            return

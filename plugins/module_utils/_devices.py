@@ -77,9 +77,14 @@ def _is_ours(number: int, linkinfo: bytes) -> bool:
     return data.get(IFLA_XFRM_IF_ID) == U32.pack(number or 16384)
 
 
+def require_pyroute2(name: str) -> t.Any:
+    """The library that removes this device; DependencyError without it."""
+    return _pyroute2(f"remove the network device {name}", f", or remove the device by `ip link del {name}`")
+
+
 def remove_device(name: str) -> None:
     """Remove a network device; one that is gone already is no error. KernelError as the kernel says."""
-    pyroute2 = _pyroute2(f"remove the network device {name}", f", or remove the device by `ip link del {name}`")
+    pyroute2 = require_pyroute2(name)
     indexes = [index for index, device in socket.if_nameindex() if device == name]
     with pyroute2.IPRoute() as route, gone(errno.ENODEV):
         for index in indexes:

@@ -99,9 +99,9 @@ class DirectLauncher:
         """Never reached: see check_enable."""
         self.check_enable()
 
-    def log(self) -> tuple[str, ...]:
+    def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
-        return read_log(self._commands, self._config)
+        return read_log(self._commands, self._config, about)
 
     def _make_rundir(self) -> None:
         if os.path.isdir(self._rundir):

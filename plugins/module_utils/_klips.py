@@ -24,6 +24,7 @@ from ._errors import ConfigError, DependencyError, KernelError
 from ._model import Contents, Interface, Leftovers, Tables
 from ._network import default_routes
 from ._pluto import CONFIG
+from ._settings import config_setup
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
@@ -163,17 +164,6 @@ def available_stacks(commands: Commands) -> frozenset[str]:
         return frozenset()
 
 
-def config_setup(commands: Commands, config: str = CONFIG) -> dict[str, str]:
-    """`config setup` of this configuration as its own program reads it: every keyword that has a value.
-
-    The output is made for a shell to evaluate: ipsec_addconn(8), option --configsetup.
-    """
-    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=TIMEOUT)
-    if done.status != 0:
-        raise ConfigError(f"`ipsec addconn --configsetup` cannot read {config}: {done.reason}; correct it")
-    return dict(re.findall(r"^export ([\w-]+)='(.*)'$", done.out, re.MULTILINE))
-
-
 @dataclasses.dataclass(frozen=True)
 class Address:
     """An address that a KLIPS device takes over from its physical device, without prefix or peer, as tools do it."""
@@ -263,6 +253,9 @@ class NoKernel:
         """Not looked for."""
         return Leftovers()
 
+    def check_clean(self) -> None:
+        """Nothing is removed."""
+
     def clean(self, flush: Flush) -> None:
         """Nothing is removed."""
 
@@ -303,6 +296,9 @@ class KlipsKernel:
         if tables is None:
             return Leftovers()
         return Leftovers(policies=tables.policies_out, sas=tables.sas, interfaces=tuple(sorted(self._attached())))
+
+    def check_clean(self) -> None:
+        """See Kernel.check_clean: KLIPS's own tools remove its devices."""
 
     def check_load(self) -> None:
         """Raise what makes a load impossible, as far as it can be known: ConfigError, KernelError. Reads only."""

@@ -13,6 +13,9 @@ import os
 import re
 import typing as t
 
+from ._errors import ConfigError
+from ._settings import config_setup
+
 if t.TYPE_CHECKING:
     from ._commands import Commands
 
@@ -21,8 +24,8 @@ LOG = "/var/log/pluto.log"
 SYSLOGS = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
 """Where the system log's facility authpriv, pluto's, goes: Debian, Red Hat, others."""
 LOG_LINES = 15
-LOG_TAIL = 65536
-"""Bytes of a log that are looked at for its last lines."""
+LOG_TAIL = 262144
+"""Bytes of a log that are looked at for its last lines: a thousand connections' worth."""
 
 HISTORY_LINES = 5000
 HISTORY_TAIL = 1048576
@@ -31,16 +34,16 @@ LOADING_LINES = 20000
 LOADING_TIME = 120
 """Lines, and seconds after pluto's start, in which it tells why it does not load a connection."""
 TIMEOUT = 10.0
-"""Seconds that a program has to read a log or the configuration."""
+"""Seconds that journalctl has."""
 
 _DEBUG = re.compile(r"(^|: )\| ")
 
 
-def read_log(commands: Commands, config: str) -> tuple[str, ...]:
-    """The last lines of pluto's log on a host without a journal."""
+def read_log(commands: Commands, config: str, about: str = "") -> tuple[str, ...]:
+    """The last lines of pluto's log that hold `about`, on a host without a journal."""
     named = _named(commands, config)
     paths = [named] if named else [*SYSLOGS, LOG] if os.path.exists("/dev/log") else [LOG]
-    return _first(paths, LOG_TAIL)[-LOG_LINES:]
+    return _first(paths, LOG_TAIL, about)[-LOG_LINES:]
 
 
 def read_history(commands: Commands, config: str, since: float) -> tuple[str, ...]:
@@ -55,36 +58,37 @@ def read_history(commands: Commands, config: str, since: float) -> tuple[str, ..
     begin = int(since) - 1
     newest = _journal(commands, f"--since=@{begin}", f"--lines={HISTORY_LINES}")
     if len(newest) < HISTORY_LINES:
-        return without_debug(newest)
+        return telling(newest)
     window = (f"--since=@{begin}", f"--until=@{begin + LOADING_TIME}", f"--lines={LOADING_LINES}")
-    return without_debug((*_journal(commands, *window), *newest))
+    return telling((*_journal(commands, *window), *newest))
 
 
-def last_lines(path: str, word: str, size: int = LOG_TAIL) -> tuple[str, ...]:
-    """The lines that hold this word at the end of a file, in its last `size` bytes."""
+def last_lines(path: str, *words: str, size: int = LOG_TAIL) -> tuple[str, ...]:
+    """The lines that hold these words at the end of a file, in its last `size` bytes."""
     with open(path, "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - size))
         text = file.read().decode(errors="replace")
-    return without_debug(line for line in text.splitlines() if word in line)
+    return telling(text.splitlines(), *words)
 
 
-def without_debug(lines: t.Iterable[str]) -> tuple[str, ...]:
-    """Without pluto's debug lines."""
-    return tuple(line for line in lines if not _DEBUG.search(line))
+def telling(lines: t.Iterable[str], *words: str) -> tuple[str, ...]:
+    """Those that hold all of these words, without pluto's debug lines."""
+    return tuple(line for line in lines if all(word in line for word in words) and not _DEBUG.search(line))
 
 
-def _first(paths: t.Iterable[str], size: int) -> tuple[str, ...]:
+def _first(paths: t.Iterable[str], size: int, about: str = "") -> tuple[str, ...]:
     for path in filter(os.path.exists, paths):
-        lines = last_lines(path, "pluto" if path in SYSLOGS else "", size)
+        lines = last_lines(path, "pluto" if path in SYSLOGS else "", about, size=size)
         if lines:
             return lines
     return ()
 
 
 def _named(commands: Commands, config: str) -> str | None:
-    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=TIMEOUT)
-    named = re.search(r"^export logfile='(.+)'$", done.out, re.MULTILINE)
-    return named[1] if named else None
+    try:
+        return config_setup(commands, config).get("logfile")
+    except ConfigError:
+        return None  # whoever reads the log has a worse problem to tell of
 
 
 def _journal(commands: Commands, *which: str) -> list[str]:

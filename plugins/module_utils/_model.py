@@ -365,12 +365,25 @@ class Firewall(t.NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class ConfigFault:
+    """What is wrong with ipsec.conf."""
+
+    kind: t.Literal["missing", "invalid"]
+    reason: str
+    """One sentence."""
+    output: str = ""
+    """All that the program said about it."""
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """One look at the host, from independent sources."""
 
     program: Program | None
     config: str
     """Path of ipsec.conf."""
+    config_fault: ConfigFault | None
+    """Whether it is there is always looked at, whether it parses only while no pluto runs."""
     manager: str
     unit: Unit | None
     plutos: tuple[Process, ...]
@@ -382,6 +395,8 @@ class State:
     old_locks: tuple[str, ...]
     """Files that are there only while IPsec is up: ipsec_setup.pid and ipsec.info of Openswan's setup script,
     the subsystem lock of init scripts, and the saved resolv.conf."""
+    log_rules: tuple[str, ...]
+    """Rules of `nflog-all=` in the firewall, in words. Only looked for while no pluto runs."""
     control: Control
     answer: Answer | None
     """None: no control socket, or no answer in time."""

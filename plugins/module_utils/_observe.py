@@ -18,10 +18,13 @@ def observe(host: Host) -> State:
     """One look at the host; reads only."""
     plutos = host.pluto.processes()
     control = host.pluto.control()
+    program = host.pluto.program()
     return State(
         at=host.clock.epoch(),
-        program=host.pluto.program(),
+        program=program,
         config=host.pluto.config,
+        # a look at a living pluto costs two calls of its program already, and does not need the configuration
+        config_fault=host.pluto.config_fault(parse=not plutos and program is not None),
         manager=host.launcher.name,
         unit=host.launcher.unit(),
         plutos=plutos,
@@ -29,6 +32,7 @@ def observe(host: Host) -> State:
         zombies=() if plutos else host.pluto.zombies(),
         lock=host.pluto.lock(),
         old_locks=host.pluto.old_locks() if not plutos else (),
+        log_rules=host.pluto.log_rules() if not plutos else (),
         control=control,
         answer=host.pluto.ask() if control.kind == "listening" else None,
         backend=host.kernel.name,

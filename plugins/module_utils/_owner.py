@@ -15,8 +15,8 @@ What is a pluto's own, by the sources of Libreswan 3.30 to 5.4:
 
 Nothing tells pluto's other policies from an administrator's, so they are foreign: those that pass with `priority=` in
 ipsec.conf, those that 5.2 makes with priority 0 when an opportunistic peer did not answer, and the holes for IKE of
-nic-offload=packet. A larval SA is whose its reqid says; the kernel's own acquires have none, are foreign, and expire
-in 30 seconds; its IPIP SAs for IPComp are foreign, and go with the IPComp SA.
+nic-offload=packet. A larval SA is whose its reqid says; the kernel's own acquires without one are nobody's, not
+counted, and expire in 30 seconds; its IPIP SAs for IPComp are foreign, and go with the IPComp SA.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Policy:
 
     selector: bytes
     priority: int
-    index: int
+    number: int
     direction: int
     action: int
     templates: tuple[Template, ...]
@@ -121,7 +121,7 @@ class Policy:
     @property
     def of_socket(self) -> bool:
         """Whether a socket owns it: it is gone with that socket, and cannot be deleted."""
-        return self.index & 7 > XFRM_POLICY_FWD
+        return self.number & 7 > XFRM_POLICY_FWD
 
     @property
     def own(self) -> bool:

@@ -14,7 +14,8 @@ import typing as t
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_history
-from ._model import Control, Lock, Stranger
+from ._model import ConfigFault, Control, Lock, Stranger
+from ._nflog import LogRules
 from ._processes import (
     end_processes,
     find_program,
@@ -26,6 +27,7 @@ from ._processes import (
     wait_gone,
     zombies,
 )
+from ._settings import config_setup
 from ._whack import parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
@@ -47,6 +49,12 @@ RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
 """In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
 RESOLV_MARKS = ("Libreswan", "Openswan")
 
+NSS_FILES = ("cert9.db", "key4.db")
+"""Of an NSS database; its third file, pkcs11.txt, may be missing."""
+
+NO_RIGHT = "no right to communicate with pluto"
+"""What whack says when the control socket refuses it for the lack of a permission: programs/whack/whack.c, 3.x to 5.x.
+"""
 DIRECT = ("addconn", "readwriteconf", "whack")
 """Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
 
@@ -71,7 +79,9 @@ class LocalPluto:
         self._old_locks = (*(f"{rundir}/{name}" for name in SETUP_FILES), SUBSYSTEM_LOCK)
         self._resolv_backups = tuple(f"{rundir}/{name}" for name in RESOLV_BACKUPS)
         self._lock = f"{rundir}/pluto.pid"
+        self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
+        self._log_rules = LogRules(commands)
         self.config = config
 
     def program(self) -> Program | None:
@@ -93,13 +103,59 @@ class LocalPluto:
             )
         return program
 
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        """See Pluto.config_fault."""
+        if not os.path.exists(self.config):
+            return ConfigFault("missing", f"{self.config} does not exist")
+        if not parse:
+            return None
+        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        if done.status == 0:
+            return None
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err)
+
     def check_config(self) -> None:
         """See Pluto.check_config."""
-        if not os.path.exists(self.config):
-            raise ConfigError(f"{self.config} does not exist; write it, for example with the role xswan.ipsec.ipsec")
-        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        fault = self.config_fault(parse=True)
+        if fault is not None and fault.kind == "missing":
+            raise ConfigError(f"{fault.reason}; write it, for example with the role xswan.ipsec.ipsec")
+        if fault is not None:
+            raise ConfigError(f"{fault.reason}; nothing was changed", output=fault.output)
+
+    def check_rundir(self, *, room: bool) -> None:
+        """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""
+        path = self._rundir
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise DependencyError(f"the run directory {path} is not a directory; remove what is there")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise DependencyError(
+                f"the run directory {path} is read-only; remount its file system read-write, and look why it is not"
+            )
+        space = os.statvfs(path)
+        # a file system that counts nothing has 0 of everything
+        if room and ((space.f_blocks and not space.f_bfree) or (space.f_files and not space.f_ffree)):
+            raise DependencyError(f"the file system of the run directory {path} is full; remove something from it")
+
+    def check_nss(self) -> None:
+        """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
+        folder = config_setup(self._commands, self.config).get("nssdir")
+        if folder is None:
+            return
+        if not os.path.isdir(folder):
+            raise DependencyError(f"there is no folder {folder} for pluto's NSS database; run `mkdir -m 700 {folder}`")
+        if not any(os.path.exists(f"{folder}/{name}") for name in NSS_FILES):
+            return
+        try:
+            done = self._commands.run("certutil", "-L", "-d", f"sql:{folder}", timeout=ANSWER_TIMEOUT)
+        except DependencyError:
+            return  # only who makes a database needs certutil
         if done.status != 0:
-            raise ConfigError(f"{self.config} is not valid: {done.reason}; nothing was changed", output=done.err)
+            raise DependencyError(
+                f"pluto's NSS database in {folder} is damaged: {done.reason}; put it back from a backup, or move its "
+                "files away and run `ipsec initnss` (its keys and certificates are lost then)"
+            )
 
     def declared(self) -> dict[str, tuple[str, ...]]:
         """See Pluto.declared."""
@@ -136,6 +192,10 @@ class LocalPluto:
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
         return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
+
+    def log_rules(self) -> tuple[str, ...]:
+        """See Pluto.log_rules."""
+        return tuple(rule.title for rule in self._log_rules.find())
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -177,6 +237,11 @@ class LocalPluto:
     def ask(self) -> Answer | None:
         """See Pluto.ask."""
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if NO_RIGHT in status.err + status.out:
+            raise DependencyError(
+                f"pluto's control socket {self._control} refuses root: {status.reason}; "
+                "look at SELinux's log (`ausearch -m avc`), and in a container give it CAP_DAC_OVERRIDE"
+            )
         if status.status != 0:
             return None
         program = self._program
@@ -226,6 +291,7 @@ class LocalPluto:
         """See Pluto.remove_leftovers."""
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
+        self._log_rules.remove()
         for path in filter(os.path.exists, self._resolv_backups):
             self._restore_resolv_conf(path)
         for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):

@@ -24,13 +24,26 @@ DELETED = " (deleted)"
 
 
 def find_program(name: str) -> tuple[Process, ...]:
-    """Every living process of this program, oldest first."""
+    """Every living process of this program, oldest first.
+
+    Not those that it has forked: such a child is about to become another program, or does a task for its parent.
+    """
     found = []
-    for pid, upgraded in running(name):
+    candidates = dict(running(name))
+    for pid, upgraded in candidates.items():
         since = start_time(pid)
-        if since is not None:
+        if since is not None and (len(candidates) == 1 or parent(pid) not in candidates):
             found.append(Process(pid, since, upgraded))
     return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+
+
+def parent(pid: int) -> int | None:
+    """Pid of the process that started this one, or has taken it over; None when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def running(name: str) -> t.Iterator[tuple[int, bool]]:

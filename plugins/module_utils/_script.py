@@ -153,9 +153,9 @@ class ScriptLauncher:
         if self._enabled() != enabled:
             raise ConfigError(f"{tool} did not {'enable' if enabled else 'disable'} {self._path}: {said}")
 
-    def log(self) -> tuple[str, ...]:
+    def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
-        return read_log(self._commands, self._config)
+        return read_log(self._commands, self._config, about)
 
     @property
     def _name(self) -> str:

@@ -56,8 +56,8 @@ CLEAN_UP = "run ipsec_setup with state stopped to remove it, or state started to
 
 def assess(state: State, more: tuple[Finding, ...] = ()) -> Status:
     """Name the state of the subsystem and everything that is odd about it; `more` are warnings from elsewhere."""
-    findings = (*_alive(state), *_unit(state)) if state.plutos else (*_left(state), *_unit(state))
-    findings = tuple(sorted((*findings, *more), key=lambda finding: finding.severity))
+    findings = (*(_alive(state) if state.plutos else _left(state)), *_unit(state), *_config(state), *more)
+    findings = tuple(sorted(findings, key=lambda finding: finding.severity))
     word = next((f.id for f in findings if f.severity == "error"), "running" if state.plutos else "stopped")
     return Status(
         word=word,
@@ -145,6 +145,11 @@ def _left(state: State) -> t.Iterator[Finding]:
     if left.interfaces:
         names = ", ".join(left.interfaces)
         yield Finding("leftover-interface", "error", f"A Pluto that is gone has left the interface {names}", CLEAN_UP)
+    if state.log_rules:
+        rules = ", ".join(state.log_rules)
+        yield Finding(
+            "leftover-log-rule", "error", f"No Pluto runs, but packets are still logged for it: {rules}", CLEAN_UP
+        )
     if state.old_locks:
         names = ", ".join(state.old_locks)
         yield Finding("leftover-lock", "error", f"No Pluto runs, but its files are still there: {names}", CLEAN_UP)
@@ -196,6 +201,18 @@ def _unit(state: State) -> t.Iterator[Finding]:
             "warning",
             f"{unit.name} has failed ({unit.result})",
             f"read the log of {unit.name}, mend the cause, then run ipsec_setup with state started",
+        )
+
+
+def _config(state: State) -> t.Iterator[Finding]:
+    """What would make the next start fail. A host without the program needs no configuration."""
+    fault = state.config_fault
+    if fault is not None and state.program is not None:
+        yield Finding(
+            f"config-{fault.kind}",
+            "warning",
+            f"IPsec cannot be started: {fault.reason}",
+            "write it, for example with the role xswan.ipsec.ipsec" if fault.kind == "missing" else "correct it",
         )
 
 

@@ -20,7 +20,6 @@ UNKNOWN_SHOWN = 5
 LINE_SHOWN = 300
 """Characters of a line that somebody else may have written, such as a peer with its ID."""
 
-_CODE = re.compile(r"^\d{3} ?")
 _PROGRAM = re.compile(r"\b(Libreswan|Openswan|strongSwan) [vU]?(\d[\w.+-]*)")
 _EXPANSION = re.compile(r"(?:/\d+x\d+|#[0-9a-f.:]+/\d+)$")
 
@@ -36,6 +35,8 @@ _TOPOLOGY = re.compile(
 _LEFT = re.compile(r"(?:(?P<subnet>\S+?)===)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[-]+)")
 _RIGHT = re.compile(r"(?:[^\s<\[]+---)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[=-]+)")
 _RIGHT_SUBNET = re.compile(r"===(\S+)$")
+_PROTOCOL = re.compile(r":(?:\d+|[A-Z]+)/\S+$")
+"""leftprotoport=, where there is no subnet to show it with: up to 4.x."""
 _BRACKETED = re.compile(r"\[([^\]]*)\]")
 _KEY = re.compile(r"\s+([A-Za-z_][\w-]*)")
 _HOST = re.compile(r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
@@ -74,6 +75,10 @@ _DETAILS = frozenset((
     "xauth",
 ))  # fmt: skip
 """First words of the lines about a connection."""
+_ENDS = ("oriented", "unoriented", "mycert", "hiscert", "peercert", "myip")
+_ALGORITHMS = ("IKE", "IKEv1", "IKEv2", "ESP", "AH", "IPsec")
+_READ = frozenset((*_ENDS, *_ALGORITHMS, "host", "our", "policy", "conn_prio", "ike_life", "reqid"))
+"""Those of which something is used."""
 _KNOWN_LINES = (
     "%myid", "- allowed ", "- disallowed ", "algorithm ", "Bare Shunt list:", "config setup options:", "configdir=",
     "Connection list:", "db_ops", "ddos-cookies-threshold=", "debug", "dnssec-", "fips mode=", "global-redirect=",
@@ -108,7 +113,7 @@ def printable(text: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return [_CODE.sub("", line) for line in text.splitlines()]
+    return [line[4:] if line[:3].isdigit() and line[3:4] in ("", " ") else line for line in text.splitlines()]
 
 
 def parse_version(text: str) -> Program | None:
@@ -154,7 +159,7 @@ class _Connection:
         ):
             if ends is None:
                 continue
-            host = ends["host"]
+            host = _PROTOCOL.sub("", ends["host"])
             end.setdefault("address", host)
             bracketed = _BRACKETED.search(text)
             if bracketed and not bracketed[1].startswith(("+", "MS+", "S=")):
@@ -170,7 +175,7 @@ class _Connection:
     def detail(self, key: str, rest: str) -> None:
         """One of the other lines, by its first word."""
         values = self.values
-        if key in ("oriented", "unoriented", "mycert", "hiscert", "peercert", "myip"):
+        if key in _ENDS:
             if key == "unoriented":
                 values["oriented"] = False
             found = _CERTIFICATE.search(rest)
@@ -206,7 +211,7 @@ class _Connection:
             found = _REQID.search(rest)
             if found:
                 values["reqid"] = int(found[1])
-        elif key in ("IKE", "IKEv1", "IKEv2", "ESP", "AH", "IPsec"):
+        elif key in _ALGORITHMS:
             found = _NEWEST.search(rest)
             if found:
                 values["ike_algorithms" if found[1].startswith("IKE") else "child_algorithms"] = found[2].strip()
@@ -245,6 +250,8 @@ class _Reader:
         self.values: dict[str, t.Any] = {}
         self.unknown_lines = 0
         self.unknown: list[str] = []
+        self.prefix = "none yet"
+        self.current = _Connection("", "")
 
     def read(self, status: str, traffic: str) -> Answer:
         """Both outputs, line by line."""
@@ -271,13 +278,15 @@ class _Reader:
             self.unknown.append(printable(line))
 
     def _connection(self, line: str) -> bool:
-        match = _CONNECTION.match(line)
-        if match is None:
-            return False
-        name, instance, rest = match["name"], match["instance"], match["rest"]
-        connection = self.connections.get((name, instance))
-        if connection is None:
-            connection = self.connections[name, instance] = _Connection(name, instance)
+        # the two dozen lines of a connection come one after the other, and there may be thousands of connections
+        if not line.startswith(self.prefix):
+            match = _CONNECTION.match(line)
+            if match is None:
+                return False
+            of = (match["name"], match["instance"])
+            self.prefix = line[: match.start("rest")]
+            self.current = self.connections.setdefault(of, _Connection(*of))
+        connection, rest = self.current, line[len(self.prefix) :]
         topology = None if rest.startswith("  ") else _TOPOLOGY.match(rest)
         if topology:
             connection.topology(topology)
@@ -286,7 +295,8 @@ class _Reader:
         if key is None:
             # Openswan's list of public keys goes on in a second line
             return rest.lstrip().startswith("....1:")
-        connection.detail(key[1], rest)
+        if key[1] in _READ:
+            connection.detail(key[1], rest)
         return key[1] in _DETAILS
 
     def _state(self, line: str) -> bool:

@@ -24,7 +24,7 @@ from ._netlink import NLATTR, attribute, attributes, connected, find, gone
 from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Sa, Template, own_reqid
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._commands import Commands, Completed
     from ._model import Flush, Interface, Listing
     from ._netlink import NetlinkSocket
 
@@ -147,13 +147,14 @@ class XfrmSocket:
     def leftovers(self, interfaces: tuple[str, ...]) -> Leftovers:
         """Count own and foreign SAs and policies."""
         policies = [policy.own for policy in self._policies()]
-        sas = [sa.own for sa in self._sas()]
+        # an SA without an SPI is the kernel's own request for one, and expires
+        sas = [sa.own for sa in self._sas() if sa.own or any(sa.spi)]
         return Leftovers(sum(policies), sum(sas), interfaces, policies.count(False), sas.count(False))
 
     def remove_own(self) -> None:
         """Delete own policies, then own SAs; what goes away by itself meanwhile is no error."""
         for policy in [policy for policy in self._policies() if policy.own]:
-            payload = USERPOLICY_ID.pack(policy.index, policy.direction) + attributes(policy.key)
+            payload = USERPOLICY_ID.pack(policy.number, policy.direction) + attributes(policy.key)
             with gone(errno.ENOENT):
                 self._netlink.order(XfrmMessage.XFRM_MSG_DELPOLICY, payload)
         for sa in [sa for sa in self._sas() if sa.own]:
@@ -293,17 +294,28 @@ class XfrmKernel:
             return None if tables is None else tables.sizes()
 
     def check_load(self) -> None:
-        """See Kernel.check_load: whether a module can be loaded is known only by trying."""
+        """See Kernel.check_load: the module must be there."""
+        if self.tables() is None:
+            self._modprobe("--dry-run")
 
     def load(self) -> None:
         """See Kernel.load."""
-        done = self._commands.run("modprobe", "xfrm_user", timeout=60)
-        if done.status != 0 or self.tables() is None:
-            raise KernelError(
-                f"cannot load the kernel's XFRM interface: modprobe xfrm_user: {done.reason}; install the modules of "
-                f"the running kernel ({os.uname().release}), or load xfrm_user on the host of this container",
-                errno=errno.EPROTONOSUPPORT,
-            )
+        done = self._modprobe()
+        if self.tables() is None:
+            raise self._cannot_load(done)
+
+    def _modprobe(self, *options: str) -> Completed:
+        done = self._commands.run("modprobe", *options, "xfrm_user", timeout=60)
+        if done.status != 0:
+            raise self._cannot_load(done)
+        return done
+
+    def _cannot_load(self, done: Completed) -> KernelError:
+        return KernelError(
+            f"cannot load the kernel's XFRM interface: modprobe xfrm_user: {done.reason}; install the modules of "
+            f"the running kernel ({os.uname().release}), or load xfrm_user on the host of this container",
+            errno=errno.EPROTONOSUPPORT,
+        )
 
     def contents(self, listing: Listing) -> Contents | None:
         """See Kernel.contents."""
@@ -331,16 +343,24 @@ class XfrmKernel:
         with _xfrm() as tables:
             return Leftovers(interfaces=devices) if tables is None else tables.leftovers(devices)
 
+    def check_clean(self) -> None:
+        """See Kernel.check_clean: devices need pyroute2."""
+        from ._devices import own_devices, require_pyroute2
+
+        devices = own_devices()
+        if devices:
+            require_pyroute2(devices[0])
+
     def clean(self, flush: Flush) -> None:
         """See Kernel.clean."""
         from ._devices import own_devices, remove_device
 
         if flush == "none":
             return
+        for name in own_devices():
+            remove_device(name)
         with _xfrm() as tables:
             if tables is not None and flush == "all":
                 tables.flush()
             elif tables is not None:
                 tables.remove_own()
-        for name in own_devices():
-            remove_device(name)

@@ -26,6 +26,8 @@ options:
       - V(stopped) ends every pluto of the host, also one that the service manager does not know, and removes what it
         or a dead one left in files and in the kernel.
       - V(restarted) checks that a start can work, then always stops and starts, and so drops every tunnel.
+      - Before the first change it is checked what a start needs. That is the program, the configuration,
+        the run directory, the NSS database, the IKE ports, and what starts pluto.
       - At least one of O(state) and O(enabled) is needed.
     type: str
     choices: [started, stopped, restarted]
@@ -67,7 +69,8 @@ options:
     description:
       - What a start waits for.
       - V(loaded) is that pluto answers, listens on a network interface, and holds every connection that its
-        configuration loads. A connection that pluto rejects makes the task fail and name it.
+        configuration loads. A connection that pluto rejects makes the task fail after a few seconds, and name it with
+        the reason from pluto's log.
       - Use V(listening) where a connection is known to be rejected, for example as its certificate comes later.
       - Use V(established) to go on only when every connection with C(auto=start) has its tunnel. That needs the peers.
       - V(none) goes on as soon as the service manager has started pluto.
@@ -80,7 +83,9 @@ options:
       - V(own) are those of pluto. It leaves those of other programs and of the administrator in place.
       - Use V(all) for what C(ipsec setup stop) does by its manual, everything in this network namespace.
       - Use V(none) to keep traffic blocked by the policies that a dead pluto left, until you have looked at them.
-      - The unit of Libreswan 4 flushes everything by itself at every stop, whatever is said here.
+      - The unit of Libreswan 4 and the pluto of Libreswan 5 flush everything by themselves at every start and stop,
+        whatever is said here. The result then has a warning that counts what is gone and was not pluto's.
+      - Policies and SAs of a connection with C(reqid=) in its configuration count as not pluto's.
     type: str
     choices: [own, all, none]
     default: own
@@ -127,7 +132,8 @@ actions:
   elements: str
   sample: [load the kernel's XFRM interface, start pluto]
 messages:
-  description: The lines that went to the system log, with the tag ipsec_setup and the priority daemon.error.
+  description: The lines that went to the system log, with the tag ipsec_setup and the priority that C(syslog=) of
+    C(config setup) names, by default daemon.error.
   returned: success
   type: list
   elements: str

@@ -151,7 +151,8 @@ ipsec:
           V(deaf) listens on no interface, V(backend-missing) has no XFRM in the kernel.
         - Without a Pluto, V(dead), V(reused-pid) and V(damaged-lock) are a lock file that names nobody,
           another program, or nothing, V(stale-socket) is a control socket, V(stale-kernel-state) are policies or SAs,
-          V(leftover-interface) is an ipsecN device, V(leftover-lock) a lock file of Openswan or of an init script.
+          V(leftover-interface) is an ipsecN device, V(leftover-lock) a lock file of Openswan or of an init script,
+          V(leftover-log-rule) a firewall rule of C(nflog-all=).
         - V(flapping) is a unit that its manager starts again and again.
       type: str
       returned: subset min

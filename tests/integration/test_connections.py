@@ -14,10 +14,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from integration.test_gateways import bring
 
 from lab import Lab
+from lab.ansible import ad_hoc
 from lab.lab import Gateway
+
+pytestmark = pytest.mark.lab
 
 SUITES = ("bullseye", "bookworm", "trixie")
 PSK = "known-to-both-ends-of-every-tunnel"
@@ -152,9 +154,6 @@ def prepare(gateway: Gateway) -> None:
     conf, secrets = configuration(number)
     gateway.run("cat > /etc/ipsec.conf", stdin=conf + "\n")
     gateway.run("umask 077; cat > /etc/ipsec.secrets", stdin=secrets + "\n")
-    bring(gateway)
-    script = (Path(__file__).with_name("files") / "connections.py").read_text()
-    gateway.run("cat > /root/contract/connections.py", stdin=script)
     addresses = " ".join(address(tunnel, number) for tunnel in range(len(MESH)))
     gateway.run(f"addresses='{addresses}'\n{SETUP}", timeout=120)
 
@@ -168,13 +167,16 @@ def mesh(lab: c.Callable[[Path, str], Lab]) -> Lab:
     return made
 
 
-def look(gateway: Gateway) -> dict[str, dict[str, t.Any]]:
-    """Its connections."""
-    said = gateway.run("PYTHONPATH=/root/contract python3 /root/contract/connections.py", timeout=120).stdout
-    result = json.loads(said)
-    assert not result["unknown"], f"whack said something new: {result}"
-    found: dict[str, dict[str, t.Any]] = result["connections"]
-    return found
+Facts = dict[str, dict[str, t.Any]]
+
+
+def look(mesh: Lab, hosts: str = "gateways") -> dict[str, Facts]:
+    """The connections of these gateways, by gateway."""
+    results = ad_hoc(mesh, "xswan.ipsec.ipsec_status", hosts=hosts)
+    assert [result["msg"] for result in results.values() if result["failed"]] == []
+    for result in results.values():
+        assert not result["ipsec"]["unknown"], f"whack said something new: {result['ipsec']['unknown']}"
+    return {name: result["ipsec"]["connections"] for name, result in results.items()}
 
 
 def expected(suite: str) -> dict[str, tuple[str, str | None]]:
@@ -182,7 +184,7 @@ def expected(suite: str) -> dict[str, tuple[str, str | None]]:
     return {f"{tunnel.name}-{suite}": (tunnel.state, tunnel.reason) for tunnel in MESH}
 
 
-def differences(suite: str, found: dict[str, dict[str, t.Any]]) -> list[str]:
+def differences(suite: str, found: Facts) -> list[str]:
     """What is not as expected."""
     wrong = []
     for name, (states, reason) in expected(suite).items():
@@ -193,14 +195,12 @@ def differences(suite: str, found: dict[str, dict[str, t.Any]]) -> list[str]:
     return wrong
 
 
-@pytest.mark.lab
 def test_every_tunnel_tells_why_it_is_down(mesh: Lab) -> None:
     deadline = time.monotonic() + SECONDS
     wrong = ["nothing was looked at"]
     while wrong and time.monotonic() < deadline:
         time.sleep(5)
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            found = dict(zip(mesh.gateways, pool.map(look, mesh.gateways.values()), strict=True))
+        found = look(mesh)
         wrong = [line for suite in SUITES for line in differences(suite, found[suite])]
     assert wrong == []
     for suite in SUITES:
@@ -213,15 +213,14 @@ def test_every_tunnel_tells_why_it_is_down(mesh: Lab) -> None:
         assert not re.search(f"{PSK}|another-than", json.dumps(found[suite]))
 
 
-@pytest.mark.lab
 def test_a_connection_that_nobody_declared_is_shown(mesh: Lab) -> None:
     gateway = mesh.gateways["bookworm"]
     conf = "conn stray\\n    left=192.0.2.11\\n    right=192.0.2.99\\n    authby=secret\\n    auto=add\\n"
     gateway.run(f"printf '{conf}' > /tmp/stray.conf; ipsec addconn --config /tmp/stray.conf stray")
-    stray = look(gateway)["stray"]
+    stray = look(mesh, "bookworm")["bookworm"]["stray"]
     gateway.run("ipsec whack --name stray --delete")
     assert (stray["declared"], stray["auto"], stray["loaded"], stray["well"]) == (False, None, True, True)
-    assert "stray" not in look(gateway)
+    assert "stray" not in look(mesh, "bookworm")["bookworm"]
 
 
 def child_sas(gateway: Gateway) -> dict[int, tuple[int, int]]:
@@ -231,14 +230,13 @@ def child_sas(gateway: Gateway) -> dict[int, tuple[int, int]]:
     return {int(serial): (int(bytes_in), int(bytes_out)) for serial, bytes_in, bytes_out in found}
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("suite", SUITES)
 def test_bytes_are_those_of_trafficstatus(mesh: Lab, suite: str) -> None:
     gateway, here = mesh.gateways[suite], SUITES.index(suite)
     number = [tunnel.name for tunnel in MESH].index("up")
     ends = address(number, here), address(number, (here + 1) % 3)
     gateway.run(f"ping -q -c 3 -i 0.2 -s 1000 -I {ends[0]} {ends[1]}")
-    before, found, after = child_sas(gateway), look(gateway), child_sas(gateway)
+    before, found, after = child_sas(gateway), look(mesh, suite)[suite], child_sas(gateway)
     up = found[f"up-{suite}"]
     assert up["bytes_out"] >= 3 * 1000
     for child in up["child_sas"]:
@@ -246,17 +244,16 @@ def test_bytes_are_those_of_trafficstatus(mesh: Lab, suite: str) -> None:
     assert up["bytes_in"] == sum(child["bytes_in"] for child in up["child_sas"])
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_tunnel_without_its_kernel_sa_is_flagged(mesh: Lab, suite: str) -> None:
     gateway = mesh.gateways[suite]
     name = f"v1-{suite}"
-    entry = look(gateway)[name]
+    entry = look(mesh, suite)[suite][name]
     assert entry["well"] is True
     child = entry["child_sas"][-1]
     here, there = entry["local"]["address"], child["peer"]
     gateway.run(f"ip xfrm state delete src {here} dst {there} proto esp spi {child['spi_out']}")
-    found = look(gateway)
+    found = look(mesh, suite)[suite]
     assert (found[name]["state"], found[name]["well"]) == ("established", False)
     assert found[name]["reason"]["id"] == "kernel-sa-missing"
     assert found[f"up-{suite}"]["well"] is True

@@ -181,6 +181,23 @@ def test_a_pluto_that_died_is_seen_and_started_again(suites: Lab) -> None:
         gateway.run("rm -r /run/systemd/system/ipsec.service.d; systemctl daemon-reload")
 
 
+def test_what_is_done_goes_to_the_system_log_as_the_configuration_says(suites: Lab) -> None:
+    """By default with daemon.error, else as `syslog=` says."""
+    look = "journalctl -q -t ipsec_setup -n 1 -o json --output-fields=MESSAGE,PRIORITY,SYSLOG_FACILITY"
+    for keyword, priority, facility in (("# syslog=", "3", "3"), ("syslog=local3.notice", "5", "19")):
+        for gateway in suites.gateways.values():
+            gateway.run(f"cp /etc/ipsec.conf /root/good; sed -i 's/^config setup/&\\n    {keyword}/' /etc/ipsec.conf")
+        try:
+            setup(suites, "state=restarted")
+            for gateway in suites.gateways.values():
+                entry = json.loads(gateway.run(look).stdout)
+                said = (entry["MESSAGE"], entry["PRIORITY"], entry["SYSLOG_FACILITY"])
+                assert said == ("start pluto", priority, facility), gateway.name
+        finally:
+            for gateway in suites.gateways.values():
+                gateway.run("mv /root/good /etc/ipsec.conf")
+
+
 def test_a_user_who_is_not_root_is_told(suites: Lab) -> None:
     become = {"ansible_become_method": "ansible.builtin.su", "ansible_become_flags": "-s /bin/sh"}
     results = ad_hoc(

@@ -200,7 +200,7 @@ def test_some_of_the_expansions() -> None:
 
 def test_while_pluto_is_still_loading_nothing_is_rejected() -> None:
     entry = one("start", Answer(), loading=True)
-    assert (entry["state"], entry["reason"]["id"]) == ("rejected", "loading")
+    assert (entry["state"], entry["reason"]["id"]) == ("rejected", "not-started")
 
 
 def test_a_kernel_without_a_half_of_a_tunnel() -> None:
@@ -259,6 +259,9 @@ DOWN = Answer(loaded=(LOADED,))
         # a line of another connection, a peer's name for itself, and a line of nobody
         (('"d" #1: NO_PROPOSAL_CHOSEN', '"d" #1: \'"c" #1: TS_UNACCEPTABLE\'', "TS_UNACCEPTABLE"), "unknown", None),
         (('packet from 192.0.2.9:500: "c" #1: AUTHENTICATION_FAILED',), "unknown", None),
+        (('"c" #1: Peer ID \'x\' AUTHENTICATION_FAILED \'\' is odd',), "unknown", None),
+        (('"c" #1: TS_UNACCEPTABLE', '"c" #2: Peer ID \'IPsec SA established\' is odd'), "traffic-selectors", 0),
+        (('"d" #1: \'cannot find conn \'x\' needed by conn \'c\'\'',), "unknown", None),
         # instances, and the forms of syslog and logfile=
         (('"c"[2] 2001:db8::9 #1: TS_UNACCEPTABLE',), "traffic-selectors", 0),
         (('Nov 23 16:20:01.123456: "c" #1: TS_UNACCEPTABLE',), "traffic-selectors", 0),
@@ -281,10 +284,28 @@ def test_a_line_of_the_log_is_shown_harmless() -> None:
     assert len(shown) == 300
 
 
+def test_the_last_attempt_to_load_it_counts() -> None:
+    log = [
+        "\"c\": failed to add connection: left certificate 'x' not found in the NSS database",
+        "\"c\": failed to add connection: ESP encryption algorithm 'x' is not recognized",
+        '"c" #1: AUTHENTICATION_FAILED',
+    ]
+    assert one("start", Answer(), log=lambda: log[:1])["reason"]["id"] == "certificate-missing"
+    found = one("start", Answer(), log=lambda: log)["reason"]
+    assert (found["id"], found["log"]) == ("rejected", log[1])
+
+
 def test_a_section_that_pluto_never_saw() -> None:
     line = "addconn, in config '/etc/ipsec.conf', ignoring: cannot find conn 'x' needed by conn 'c'"
     found = one("start", Answer(), log=lambda: ['"c" #1: NO_PROPOSAL_CHOSEN', line])["reason"]
     assert (found["id"], found["log"]) == ("rejected", line)
+
+
+@pytest.mark.parametrize(("expires", "reason"), [(NOW + 1, "unknown"), (NOW - 1, "certificate-expired")])
+def test_a_certificate_that_has_expired_since_it_was_loaded(expires: float, reason: str) -> None:
+    loaded = LOADED._replace(local=End("192.0.2.1", certificate="mine"))
+    entry = one("start", Answer(loaded=(loaded,)), certificates={"mine": int(expires)})
+    assert (entry["local"]["certificate_expires"], entry["reason"]["id"]) == (int(expires), reason)
 
 
 def test_every_trace_names_a_cause() -> None:

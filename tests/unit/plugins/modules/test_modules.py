@@ -33,13 +33,18 @@ class FakeModule:
 
     def __init__(self, *, diff: bool = False) -> None:
         self._diff = diff
+        self._warnings: list[str] = []
         self.params = {"config": "/etc/ipsec.conf", "launcher": "auto", "backend": "xfrm"}
 
     def run_command(self, args: list[str]) -> t.NoReturn:
         raise AssertionError(f"nothing runs here: {args}")
 
+    def warn(self, warning: str) -> None:
+        self._warnings.append(warning)
+
     def exit_json(self, **result: t.Any) -> t.NoReturn:
-        raise ExitedError(result)
+        assert "warnings" not in result, "Ansible wants to be told by warn()"
+        raise ExitedError({**result, "warnings": self._warnings})
 
     def fail_json(self, **result: t.Any) -> t.NoReturn:
         raise FailedError(result)
@@ -94,6 +99,13 @@ def test_an_unknown_subset_is_refused_with_those_that_there_are() -> None:
     result = run(lambda _host: status(FakeHost().host(), params))
     assert result["error"]["type"] == "ConfigError"
     assert "no subset !nets; write any of all, min, daemon, connections, kernel, links, host, firewall" in result["msg"]
+
+
+def test_a_needless_stop_warns() -> None:
+    fake = FakeHost()
+    fake.old_lock = True
+    result = run(lambda _host: converge(Desired(running=False), fake.host(), check_mode=False).to_result())
+    assert result["warnings"] == ["stop ordered, but IPsec does not run; cleaning up anyway"]
 
 
 def test_result_of_status() -> None:
