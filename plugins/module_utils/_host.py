@@ -184,7 +184,7 @@ class Kernel(t.Protocol):
         """Raise what makes it impossible to remove the ipsecN devices that are there now; reads only."""
 
     def clean(self, flush: Flush) -> None:
-        """Remove a pluto's policies, SAs and ipsecN devices; with `all` everybody's policies and SAs."""
+        """Remove a pluto's policies, SAs and ipsecN devices, with `all` everybody's policies and SAs; unload KLIPS."""
 
 
 class Files(t.Protocol):
