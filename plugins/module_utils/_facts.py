@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import typing as t
 
@@ -28,14 +27,13 @@ WORDS = ("all", "min", *SUBSETS)
 LOOK_AGAIN = "look again; if it stays, restart the connection with `ipsec auto --replace` and `--up`, or restart IPsec"
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
+class Request(t.NamedTuple):
     """What to gather."""
 
     subsets: frozenset[str] = frozenset(("min", *DEFAULT))
     connections: tuple[str, ...] = ("*",)
     """Globs of names."""
-    listing: Listing = dataclasses.field(default_factory=Listing)
+    listing: Listing = Listing()
 
 
 def chosen(words: t.Sequence[str]) -> frozenset[str]:
@@ -105,7 +103,7 @@ def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Con
         extra=tuple(sorted(before[1] & after[1])),
         unserved=tuple(sorted(before[2] & after[2])),
     )
-    return dataclasses.replace(state, answer=answer), again, list(found)
+    return state._replace(answer=answer), again, list(found)
 
 
 def _differences(

@@ -5,12 +5,11 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
-What is only looked at is a NamedTuple, which costs an eighth of a frozen dataclass at every start of a module.
+NamedTuples, which cost an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 LockKind = t.Literal["absent", "damaged", "dead", "reused", "pluto"]
@@ -166,8 +165,7 @@ class ChildSa(t.NamedTuple):
     """Address given to the peer."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(t.NamedTuple):
     """What pluto itself said over its control socket."""
 
     interfaces: tuple[str, ...] = ()
@@ -193,8 +191,7 @@ class Answer:
     """The first of them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Unit:
+class Unit(t.NamedTuple):
     """The service manager's view of the subsystem."""
 
     name: str
@@ -220,8 +217,7 @@ class Stranger(t.NamedTuple):
     name: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Leftovers:
+class Leftovers(t.NamedTuple):
     """What is in the kernel while no pluto runs. Own is what a pluto made, foreign is everybody else's."""
 
     policies: int = 0
@@ -364,8 +360,7 @@ class Firewall(t.NamedTuple):
     refuses: tuple[Refusal, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class ConfigFault:
+class ConfigFault(t.NamedTuple):
     """What is wrong with ipsec.conf."""
 
     kind: t.Literal["missing", "invalid"]
@@ -375,8 +370,7 @@ class ConfigFault:
     """All that the program said about it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(t.NamedTuple):
     """One look at the host, from independent sources."""
 
     program: Program | None
@@ -407,12 +401,11 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
-    at: float = dataclasses.field(default=0.0, compare=False)
+    at: float = 0.0
     """When it was, in seconds since the epoch."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Desired:
+class Desired(t.NamedTuple):
     """What the task asks for; None leaves that part as it is."""
 
     running: bool | None = None
@@ -428,4 +421,4 @@ class Desired:
     def settled(self) -> Desired:
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        return dataclasses.replace(self, restart=False, running=None if unknown else self.running)
+        return self._replace(restart=False, running=None if unknown else self.running)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import os
 import re
@@ -163,16 +162,16 @@ class ScriptLauncher:
 
     def _look(self, timeout: float) -> Unit:
         done = self._commands.run(self._path, "status", timeout=timeout)
-        unit = dataclasses.replace(parse_status(self._path, done, self._openrc()), enabled=self._enabled())
+        unit = parse_status(self._path, done, self._openrc())._replace(enabled=self._enabled())
         if unit.main_pid is not None and not is_pluto(unit.main_pid, self._proc):
             # scripts look only whether the pid in the lock file exists
-            return dataclasses.replace(
-                unit, active="failed", sub="dead", main_pid=None, result=f"pid {unit.main_pid} is not a pluto"
+            return unit._replace(
+                active="failed", sub="dead", main_pid=None, result=f"pid {unit.main_pid} is not a pluto"
             )
         restarters = find_restarters(self._proc)
         if restarters and unit.active != "active":
             waits = any(restarter.sleeps for restarter in restarters)
-            return dataclasses.replace(unit, active="activating", sub="auto-restart" if waits else "start")
+            return unit._replace(active="activating", sub="auto-restart" if waits else "start")
         return unit
 
     def _other_than_active(self, timeout: float) -> str | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing as t
 from pathlib import Path
@@ -214,7 +213,7 @@ def test_a_kernel_without_a_half_of_a_tunnel() -> None:
         assert entry["reason"]["id"] == "kernel-sa-missing"
         assert "`ipsec auto --up c`" in entry["reason"]["cure"]
         assert missing_kernel_sas(UP, both - {lost}) == (CHILD,)
-    unknown = dataclasses.replace(UP, child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
+    unknown = UP._replace(child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
     assert missing_kernel_sas(unknown, frozenset()) == ()
 
 
