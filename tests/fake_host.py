@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
+from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -19,7 +20,6 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     KernelError,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,

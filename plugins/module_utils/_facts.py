@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import typing as t
 
-from ._connections import connections, halves, missing_kernel_sas
 from ._errors import ConfigError
 from ._model import Contents, Listing, Tables
 from ._observe import observe
@@ -114,9 +113,9 @@ def _differences(
     Child SAs (connection, serial) without a kernel SA; own kernel SAs (address, SPI) that pluto does not know; reqids
     that own policies ask for and no SA has.
     """
-    missing = frozenset((sa.connection, sa.serial) for sa in missing_kernel_sas(answer, contents.spis))
+    missing = frozenset((sa.connection, sa.serial) for sa in answer.missing(contents.spis))
     served = frozenset(total.reqid for total in contents.totals)
-    known = frozenset(half for sa in (*answer.child_sas, *answer.negotiating) for half in halves(sa))
+    known = frozenset(half for sa in (*answer.child_sas, *answer.negotiating) for half in sa.halves)
     return missing, contents.own_spis - known, contents.asked - served
 
 
@@ -160,6 +159,8 @@ def _connections(
     host: Host, state: State, contents: Contents | None, request: Request
 ) -> tuple[dict[str, t.Any], list[Finding]]:
     """Every connection, and what is odd about the configuration that declares it."""
+    from ._connections import connections
+
     findings = []
     try:
         configured = host.pluto.configured() if state.program else {}

@@ -164,6 +164,12 @@ class ChildSa(t.NamedTuple):
     lease: str | None = None
     """Address given to the peer."""
 
+    @property
+    def halves(self) -> tuple[tuple[str, int], ...]:
+        """Destination address and SPI of its two kernel SAs, as far as pluto told them."""
+        both = ((self.local, self.spi_in), (self.remote, self.spi_out))
+        return tuple((address, spi) for address, spi in both if address is not None and spi is not None)
+
 
 class Answer(t.NamedTuple):
     """What pluto itself said over its control socket."""
@@ -189,6 +195,13 @@ class Answer(t.NamedTuple):
     """How many lines of its output were not understood."""
     unknown: tuple[str, ...] = ()
     """The first of them."""
+
+    def missing(self, kernel_spis: t.Collection[tuple[str, int]]) -> tuple[ChildSa, ...]:
+        """Established Child SAs of which the kernel, which has these destination addresses and SPIs, lacks a half.
+
+        Only those whose SPIs and addresses pluto told.
+        """
+        return tuple(child for child in self.child_sas if any(half not in kernel_spis for half in child.halves))
 
 
 class Unit(t.NamedTuple):

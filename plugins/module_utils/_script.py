@@ -23,7 +23,7 @@ from ._processes import DELETED, end_processes, handles, start_time
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._host import Clock
+    from ._ports import Clock
 
 SCRIPTS = ("/etc/init.d/ipsec", "/etc/rc.d/init.d/ipsec")
 LINKS = ("etc/rc[2-5S].d/S??{name}", "etc/rc.d/rc[2-5].d/S??{name}", "etc/runlevels/*/{name}")

@@ -19,7 +19,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._script import ScriptLauncher, find_script
 
 if t.TYPE_CHECKING:
-    from ansible_collections.xswan.ipsec.plugins.module_utils._host import Launcher
+    from ansible_collections.xswan.ipsec.plugins.module_utils._ports import Launcher
 
 
 def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
