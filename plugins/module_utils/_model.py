@@ -5,12 +5,11 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
-What is only looked at is a NamedTuple, which costs an eighth of a frozen dataclass at every start of a module.
+NamedTuples, which cost an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 LockKind = t.Literal["absent", "damaged", "dead", "reused", "pluto"]
@@ -165,9 +164,14 @@ class ChildSa(t.NamedTuple):
     lease: str | None = None
     """Address given to the peer."""
 
+    @property
+    def halves(self) -> tuple[tuple[str, int], ...]:
+        """Destination address and SPI of its two kernel SAs, as far as pluto told them."""
+        both = ((self.local, self.spi_in), (self.remote, self.spi_out))
+        return tuple((address, spi) for address, spi in both if address is not None and spi is not None)
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+
+class Answer(t.NamedTuple):
     """What pluto itself said over its control socket."""
 
     interfaces: tuple[str, ...] = ()
@@ -192,9 +196,15 @@ class Answer:
     unknown: tuple[str, ...] = ()
     """The first of them."""
 
+    def missing(self, kernel_spis: t.Collection[tuple[str, int]]) -> tuple[ChildSa, ...]:
+        """Established Child SAs of which the kernel, which has these destination addresses and SPIs, lacks a half.
 
-@dataclasses.dataclass(frozen=True)
-class Unit:
+        Only those whose SPIs and addresses pluto told.
+        """
+        return tuple(child for child in self.child_sas if any(half not in kernel_spis for half in child.halves))
+
+
+class Unit(t.NamedTuple):
     """The service manager's view of the subsystem."""
 
     name: str
@@ -220,8 +230,7 @@ class Stranger(t.NamedTuple):
     name: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Leftovers:
+class Leftovers(t.NamedTuple):
     """What is in the kernel while no pluto runs. Own is what a pluto made, foreign is everybody else's."""
 
     policies: int = 0
@@ -364,8 +373,7 @@ class Firewall(t.NamedTuple):
     refuses: tuple[Refusal, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class ConfigFault:
+class ConfigFault(t.NamedTuple):
     """What is wrong with ipsec.conf."""
 
     kind: t.Literal["missing", "invalid"]
@@ -375,8 +383,7 @@ class ConfigFault:
     """All that the program said about it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(t.NamedTuple):
     """One look at the host, from independent sources."""
 
     program: Program | None
@@ -407,12 +414,11 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
-    at: float = dataclasses.field(default=0.0, compare=False)
+    at: float = 0.0
     """When it was, in seconds since the epoch."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Desired:
+class Desired(t.NamedTuple):
     """What the task asks for; None leaves that part as it is."""
 
     running: bool | None = None
@@ -428,4 +434,4 @@ class Desired:
     def settled(self) -> Desired:
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        return dataclasses.replace(self, restart=False, running=None if unknown else self.running)
+        return self._replace(restart=False, running=None if unknown else self.running)

@@ -13,9 +13,7 @@ import typing as t
 
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._log import read_history
 from ._model import ConfigFault, Control, Lock, Stranger
-from ._nflog import LogRules
 from ._processes import (
     end_processes,
     find_program,
@@ -27,8 +25,7 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._settings import config_setup
-from ._whack import parse_auto, parse_certificates, parse_status, parse_version
+from ._whack import holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
@@ -81,7 +78,6 @@ class LocalPluto:
         self._lock = f"{rundir}/pluto.pid"
         self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
-        self._log_rules = LogRules(commands)
         self.config = config
 
     def program(self) -> Program | None:
@@ -140,6 +136,8 @@ class LocalPluto:
 
     def check_nss(self) -> None:
         """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
+        from ._settings import config_setup
+
         folder = config_setup(self._commands, self.config).get("nssdir")
         if folder is None:
             return
@@ -179,6 +177,8 @@ class LocalPluto:
 
     def log(self, since: float) -> tuple[str, ...]:
         """See Pluto.log."""
+        from ._log import read_history
+
         return read_history(self._commands, self.config, since)
 
     def processes(self) -> tuple[Process, ...]:
@@ -195,7 +195,9 @@ class LocalPluto:
 
     def log_rules(self) -> tuple[str, ...]:
         """See Pluto.log_rules."""
-        return tuple(rule.title for rule in self._log_rules.find())
+        from ._nflog import LogRules
+
+        return tuple(rule.title for rule in LogRules(self._commands).find())
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -245,8 +247,8 @@ class LocalPluto:
         if status.status != 0:
             return None
         program = self._program
-        if program is not None and program.name == "Openswan":
-            # its whack cannot ask for traffic
+        if not holds_sas(status.out) or (program is not None and program.name == "Openswan"):
+            # there is no traffic, or its whack cannot ask for it
             return parse_status(status.out, "")
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
         if traffic.status != 0:
@@ -289,9 +291,11 @@ class LocalPluto:
 
     def remove_leftovers(self) -> None:
         """See Pluto.remove_leftovers."""
+        from ._nflog import LogRules
+
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
-        self._log_rules.remove()
+        LogRules(self._commands).remove()
         for path in filter(os.path.exists, self._resolv_backups):
             self._restore_resolv_conf(path)
         for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):
