@@ -51,9 +51,9 @@ molecule: ## Test the role by its molecule scenarios
 	@$(BIN)/python -m lab build bullseye trixie
 	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test --all
 
-bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
+bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md (ARGS=--small: a minute, writes nothing)
 	@$(SETUP) --lab
-	@$(BIN)/python -m bench.status
+	@$(BIN)/python -m bench.status $(ARGS)
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab
