@@ -129,7 +129,10 @@ def configuration(gateway: int) -> tuple[str, str]:
                 "auto": "start" if begins else "add",
                 **special,
             }
-            secrets.append(f'{options["left"]} {options["right"]} : PSK "{options.pop("psk", PSK)}"')
+            # by what the connection takes the peer for: without a secret of its own for a tunnel, 4.10 aborts when it gets
+            # an answer twice, and all other tunnels are gone
+            peer_id = options.get("rightid", options["right"])
+            secrets.append(f'{options["left"]} {peer_id} : PSK "{options.pop("psk", PSK)}"')
             conf.append(f"\nconn {tunnel.name}-{SUITES[gateway if begins else peer]}")
             conf.extend(f"    {key}={value}" for key, value in options.items())
     return "\n".join(conf), "\n".join(secrets)
@@ -202,7 +205,9 @@ def test_every_tunnel_tells_why_it_is_down(mesh: Lab) -> None:
         time.sleep(5)
         found = look(mesh)
         wrong = [line for suite in SUITES for line in differences(suite, found[suite])]
-    assert wrong == []
+    # what a pluto that died has forgotten its peers take for established
+    restarts = {name: gateway.run("systemctl show -p NRestarts ipsec").stdout for name, gateway in mesh.gateways.items()}
+    assert (wrong, restarts) == ([], dict.fromkeys(SUITES, "NRestarts=0\n"))
     for suite in SUITES:
         for name, (_states, reason) in expected(suite).items():
             if reason is not None and reason != "unoriented":
