@@ -129,7 +129,7 @@ def configuration(gateway: int) -> tuple[str, str]:
                 "auto": "start" if begins else "add",
                 **special,
             }
-            # by what the connection takes the peer for: 4.10 without a secret for a tunnel aborts when it gets an answer
+            # by what the connection takes the peer for: 4.10 without a secret for it aborts when it gets an answer
             # twice, and all other tunnels are gone
             peer_id = options.get("rightid", options["right"])
             secrets.append(f'{options["left"]} {peer_id} : PSK "{options.pop("psk", PSK)}"')
