@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
 from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Record
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -146,6 +147,9 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
+        self.record: Record | None = None
+        """What will be put back."""
+        self.taken_back: str | None = None
 
     def host(self) -> ConfigHost:
         return ConfigHost(
@@ -158,6 +162,7 @@ class FakeHost:
             network=FakeNetwork(self),
             files=FakeFiles(self),
             sandbox=FakeSandbox(self),
+            rollback=FakeRollback(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -532,3 +537,27 @@ class FakeSandbox:
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         self._fake.calls.append("check_only")
         return Trial("static", reason=reason)
+
+
+class FakeRollback:
+    """See Rollback. Nothing happens in time: a test calls `take_back` itself."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def pending(self) -> Record | None:
+        return self._fake.record
+
+    def past(self) -> str | None:
+        return self._fake.taken_back
+
+    def forget(self) -> None:
+        self._fake.taken_back = None
+
+    def arm(self, record: Record, seconds: int) -> None:
+        self._fake.change("arm", DaemonError("cannot prepare to take the configuration back"))
+        self._fake.record = record
+
+    def disarm(self) -> None:
+        self._fake.calls.append("disarm")
+        self._fake.record = None

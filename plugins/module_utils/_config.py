@@ -10,7 +10,8 @@ import dataclasses
 import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
-from ._errors import ConfigError, DependencyError, VerifyError
+from ._confirm import arm
+from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 
@@ -41,6 +42,8 @@ class Proposal:
     """Backups of each file."""
     timeout: float = 60.0
     """Seconds that the trial may take."""
+    confirm_timeout: int | None = None
+    """Seconds after which the old files are put back, unless the new ones are confirmed; None: they stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Installation:
     trial: Trial
     faults: tuple[Fault, ...]
     backups: tuple[str, ...] = ()
+    confirm_timeout: int | None = None
+    """Seconds until it is taken back; None: it stays."""
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
@@ -75,6 +80,7 @@ class Installation:
             "restart_required": list(diff.restart),
             "secrets_changed": diff.secrets,
             "impact": list(diff.impact()),
+            "confirm_timeout": self.confirm_timeout,
             "diff": [_diff(file, old) for file, old in zip(self.changes, self.before)],
         }
 
@@ -100,14 +106,28 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         return _tried(proposal, host)
     with host.guard.exclusive(proposal.timeout * 2):
         tried = _tried(proposal, host)
+        host.rollback.forget()
         if not tried.changes:
             return tried
-        backups = host.files.install(tried.changes, proposal.keep)
+        backups = _install(tried, proposal, host)
         left = [file.path for file in tried.changes if _differs(host, file)]
         if left:
             raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
         host.journal.write(f"installed {', '.join(file.path for file in tried.changes)}")
         return dataclasses.replace(tried, backups=backups)
+
+
+def _install(tried: Installation, proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
+    if proposal.confirm_timeout is None:
+        return host.files.install(tried.changes, proposal.keep)
+    pending = host.rollback.pending()
+    arm(host, proposal.candidate.config, tried.before, proposal.confirm_timeout, proposal.keep)
+    try:
+        return host.files.install(tried.changes, proposal.keep)
+    except IPsecError:
+        if pending is None:
+            host.rollback.disarm()
+        raise
 
 
 def _differs(host: ConfigHost, file: File) -> bool:
@@ -139,7 +159,15 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     changes = tuple(file for file in candidate.files if _differs(host, file))
     olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
-    return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
+    if changes and proposal.confirm_timeout is None and host.rollback.pending() is not None:
+        raise ConfigError(
+            "the configuration before this one still waits to be confirmed, nothing was changed; "
+            "confirm it with state confirmed, or wait until it is taken back, or give confirm_timeout here too"
+        )
+    return Installation(
+        *(olds, changes, difference(before, after, secrets=secrets), trial, found),
+        confirm_timeout=proposal.confirm_timeout if changes else None,
+    )
 
 
 def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:

@@ -30,6 +30,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
 from ansible_collections.xswan.ipsec.plugins.module_utils._network import LocalNetwork
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
+from ansible_collections.xswan.ipsec.plugins.module_utils._rollback import LocalRollback
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
@@ -388,6 +389,7 @@ class Gateway:
             LocalNetwork(commands),
             LocalFiles(commands),
             Unshared(commands),
+            LocalRollback(commands),
         )
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()

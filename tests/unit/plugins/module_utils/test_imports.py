@@ -15,9 +15,10 @@ UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
+    "_confirm",
 }
 PURE_STDLIB = {
-    *("__future__", "dataclasses", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
+    *("__future__", "dataclasses", "datetime", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
     *("struct", "typing"),
 }
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
@@ -40,6 +41,7 @@ def test_each_library_has_its_place(path: Path) -> None:
     assert ("ansible" in found) == (path.stem == "_module")
     assert ("psutil" in found) == (path.stem == "_processes")
     assert "subprocess" not in found, "programs run through AnsibleModule.run_command, handed over in _module"
+    assert ("asyncio" in found) == (path.stem == "_rollback"), "where there is no AnsibleModule"
     assert ("socket" in found) == (path.stem in ("_netlink", "_xfrm", "_xfrm_list", "_devices", "_network"))
     assert ("time" in found) == (path.stem == "_clock")
 
