@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
 from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
-from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Record
+from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Pending
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -147,7 +147,7 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
-        self.record: Record | None = None
+        self.record: Pending | None = None
         """What will be put back."""
         self.taken_back: str | None = None
 
@@ -545,7 +545,7 @@ class FakeRollback:
     def __init__(self, fake: FakeHost) -> None:
         self._fake = fake
 
-    def pending(self) -> Record | None:
+    def pending(self) -> Pending | None:
         return self._fake.record
 
     def past(self) -> str | None:
@@ -554,7 +554,7 @@ class FakeRollback:
     def forget(self) -> None:
         self._fake.taken_back = None
 
-    def arm(self, record: Record, seconds: int) -> None:
+    def arm(self, record: Pending, seconds: int) -> None:
         self._fake.change("arm", DaemonError("cannot prepare to take the configuration back"))
         self._fake.record = record
 

@@ -13,7 +13,7 @@ from ._host import Host
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, File, Overlay
-    from ._confirm import Record
+    from ._confirm import Pending
     from ._faults import Trial
     from ._ipsec_conf import IPsecConf
 
@@ -60,7 +60,7 @@ class Sandbox(t.Protocol):
 class Rollback(t.Protocol):
     """What takes a configuration back that nobody confirms, on the host itself."""
 
-    def pending(self) -> Record | None:
+    def pending(self) -> Pending | None:
         """What will be put back; None when nothing waits to be confirmed."""
 
     def past(self) -> str | None:
@@ -69,7 +69,7 @@ class Rollback(t.Protocol):
     def forget(self) -> None:
         """Forget the past."""
 
-    def arm(self, record: Record, seconds: int) -> None:
+    def arm(self, record: Pending, seconds: int) -> None:
         """Put the files back after so many seconds, or at the next boot, in place of what was armed before.
 
         DependencyError or DaemonError when it cannot be.

@@ -20,7 +20,7 @@ LOCK_TIMEOUT = 600.0
 """Seconds that a run of this collection which is at work is waited for before its configuration is taken back."""
 
 
-class Record(t.NamedTuple):
+class Pending(t.NamedTuple):
     """How the host was before a configuration that is still to be confirmed."""
 
     config: str
@@ -53,11 +53,11 @@ def arm(host: ConfigHost, config: str, before: tuple[File, ...], seconds: int, k
     earlier = host.rollback.pending()
     files = {file.path: file for file in (*before, *(earlier.files if earlier else ()))}
     running = earlier.running if earlier else bool(host.pluto.processes())
-    record = Record(config, tuple(files.values()), running, host.clock.epoch() + seconds, keep)
+    record = Pending(config, tuple(files.values()), running, host.clock.epoch() + seconds, keep)
     host.rollback.arm(record, seconds)
 
 
-def take_back(record: Record, host: ConfigHost, *, booted: bool) -> str:
+def take_back(record: Pending, host: ConfigHost, *, booted: bool) -> str:
     """Put the files back, and give the pluto that runs its old connections; what was done, as a sentence.
 
     After a boot (`booted`) pluto is not touched: it starts later, and reads them then.

@@ -21,7 +21,7 @@ import zipimport
 from ._candidate import File
 from ._clock import SystemClock
 from ._commands import LocalCommands
-from ._confirm import Record, take_back
+from ._confirm import Pending, take_back
 from ._errors import DaemonError, DependencyError, IPsecError
 from ._systemd import booted_with_systemd
 
@@ -64,7 +64,7 @@ class LocalRollback:
         self._code = f"{folder}/rollback.zip"
         self._past = f"{folder}/rolled-back"
 
-    def pending(self) -> Record | None:
+    def pending(self) -> Pending | None:
         """See Rollback.pending."""
         said = self._read()
         return None if said is None else _record(said)
@@ -81,7 +81,7 @@ class LocalRollback:
         """See Rollback.forget."""
         _remove(self._past)
 
-    def arm(self, record: Record, seconds: int) -> None:
+    def arm(self, record: Pending, seconds: int) -> None:
         """See Rollback.arm."""
         loader = getattr(__spec__, "loader", None)
         if not isinstance(loader, zipimport.zipimporter):
@@ -175,9 +175,9 @@ class LocalRollback:
         return found
 
 
-def _record(said: dict[str, t.Any]) -> Record:
+def _record(said: dict[str, t.Any]) -> Pending:
     files = tuple(File(path, text, secret) for path, text, secret in said["files"])
-    return Record(said["config"], files, said["running"], said["until"], said["keep"])
+    return Pending(said["config"], files, said["running"], said["until"], said["keep"])
 
 
 def _boot() -> str:
