@@ -197,3 +197,32 @@ def test_all_mistakes_are_told_at_once() -> None:
         "ipsec_connections[0].right",
         "ipsec_secrets[0]",
     ]
+
+
+def test_policy_groups_become_files() -> None:
+    found = good(ipsec_policies={"private": ["10.1.0.0/16", "192.0.2.7 tcp 0 443", "2001:db8::/32"], "clear": []})
+    assert {name: text.splitlines()[1:] for name, text in found["policies"].items()} == {
+        "private": ["10.1.0.0/16", "192.0.2.7 tcp 0 443", "2001:db8::/32"],
+        "clear": [],
+    }
+    assert all(text.startswith("# Managed by Ansible") and text.endswith("\n") for text in found["policies"].values())
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (["private"], "ipsec_policies: is no dictionary"),
+        ({"../x": []}, "ipsec_policies: '../x' is no name"),
+        ({"private": "10.0.0.0/8"}, "ipsec_policies.private: is no list"),
+        (
+            {"private": ["10.0.0.0/8", "10.0.0.1/8"]},
+            "ipsec_policies.private[1]: 10.0.0.1/8 has host bits set;",
+        ),
+        ({"private": ["10.0.0.0/8\n0.0.0.0/0"]}, "ipsec_policies.private[0]: '10.0.0.0/8\\n0.0.0.0/0' does not appear"),
+        ({"private": ["10.0.0.0/8 tcp"]}, "ipsec_policies.private[0]: '10.0.0.0/8 tcp' is no destination; allowed:"),
+        ({"private": ["10.0.0.0/8 tcp 0 66000"]}, "ipsec_policies.private[0]: '10.0.0.0/8 tcp 0 66000' is no dest"),
+        ({"private": [None]}, "ipsec_policies.private[0]: 'None' does not appear"),
+    ],
+)
+def test_mistakes_in_policy_groups(groups: object, said: str) -> None:
+    assert mistake(ipsec_policies=groups).startswith(said)
