@@ -21,6 +21,24 @@ extends_documentation_fragment:
   - xswan.ipsec.attributes
   - xswan.ipsec.attributes.config
 options:
+  state:
+    description:
+      - V(absent) puts every file back as it was before O(record) first noted it, without a trial, and removes the
+        backups that were made of it. Files of which nothing is recorded stay. No other option but O(config) counts.
+    type: str
+    choices: [present, absent]
+    default: present
+  record:
+    description:
+      - Whether to note in C(/var/lib/xswan-ipsec.json), for root alone, how each file was before, so that it can be put
+        back by O(state=absent) or O(purge). What is noted already stays.
+    type: bool
+    default: false
+  purge:
+    description:
+      - Whether to put back, with the same trial, the recorded files that this call does not name.
+    type: bool
+    default: false
   content:
     description: Text of ipsec.conf.
     type: str
@@ -136,6 +154,7 @@ author:
 EXAMPLES = r"""
 - name: Install a configuration that pluto is known to load
   xswan.ipsec.ipsec_config:
+    record: true
     content: "{{ lookup('ansible.builtin.template', 'ipsec.conf.j2') }}"
     secrets: "{{ lookup('ansible.builtin.template', 'ipsec.secrets.j2') }}"
 
@@ -151,6 +170,10 @@ EXAMPLES = r"""
               auto=start
       - path: /etc/ipsec.d/branch.secrets
         secrets: "%any 198.51.100.7 : PSK \"{{ branch_psk }}\"\n"
+
+- name: Take it all back
+  xswan.ipsec.ipsec_config:
+    state: absent
 
 - name: Ask whether the installed configuration suits the installed version, after an upgrade
   xswan.ipsec.ipsec_config:
@@ -172,7 +195,7 @@ backups:
   elements: str
   sample: [/etc/ipsec.conf.20261123T171500.123456Z~]
 preflight:
-  description: How the candidate was tried, V(sandbox) or V(static).
+  description: How the candidate was tried, V(sandbox) or V(static), or V(none) with O(state=absent).
   returned: success
   type: str
   sample: sandbox
@@ -243,7 +266,7 @@ compile_once()
 
 from ..module_utils._candidate import Candidate, File
 from ..module_utils._commands import LocalCommands
-from ..module_utils._config import Proposal, install
+from ..module_utils._config import Proposal, install, restore
 from ..module_utils._config_host import ConfigHost
 from ..module_utils._errors import ConfigError
 from ..module_utils._install import LocalFiles
@@ -289,6 +312,8 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
         accept=frozenset(params["accept"]),
         keep=params["backups"],
         timeout=params["timeout"],
+        record=params["record"],
+        purge=params["purge"],
     )
 
 
@@ -299,7 +324,9 @@ def config_host(host: Host, run_command: RunCommand) -> ConfigHost:
 
 
 def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
-    """Install the configuration that the parameters describe."""
+    """Install the configuration that the parameters describe, or what was before."""
+    if params["state"] == "absent":
+        return restore(params["config"], host, params["timeout"], check_mode=check_mode).to_result()
     return install(proposal_from(params, host.files), host, check_mode=check_mode).to_result()
 
 
@@ -307,6 +334,9 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "record": {"type": "bool", "default": False},
+            "purge": {"type": "bool", "default": False},
             "content": {"type": "str"},
             "src": {"type": "path"},
             "config": {"type": "path", "default": "/etc/ipsec.conf"},
