@@ -41,9 +41,11 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._router import RouterHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
+INTERFACES = ("all", "default", "eth0", "eth0.7", "lo")
 
 
 class FakeClock:
@@ -146,6 +148,13 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
+        self.parameters = {
+            "net/ipv4/ip_forward": "0",
+            **{f"net/ipv4/conf/{name}/forwarding": "0" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/accept_redirects": "1" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/send_redirects": "1" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/rp_filter": "0" for name in INTERFACES},
+        }
 
     def host(self) -> ConfigHost:
         return ConfigHost(
@@ -159,6 +168,10 @@ class FakeHost:
             files=FakeFiles(self),
             sandbox=FakeSandbox(self),
         )
+
+    def router(self) -> RouterHost:
+        host = {key: value for key, value in vars(self.host()).items() if key != "sandbox"}
+        return RouterHost(**host, parameters=FakeParameters(self))
 
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
@@ -532,3 +545,27 @@ class FakeSandbox:
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         self._fake.calls.append("check_only")
         return Trial("static", reason=reason)
+
+
+class FakeParameters:
+    """See Parameters. A few of them, with what ip_forward does to others."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def read(self, name: str) -> str | None:
+        return self._fake.parameters.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        known = self._fake.parameters
+        if name not in known or not value.isdigit():
+            raise ConfigError(f"cannot write {value} to /proc/sys/{name}: Invalid argument")
+        switches = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
+        if name in switches and known[name] != value:
+            known.update(dict.fromkeys(switches, value))
+            known.update(dict.fromkeys(self.names("net/ipv4/conf/*/forwarding"), value))
+            known["net/ipv4/conf/all/accept_redirects"] = str(1 - int(value))
+        known[name] = value
+
+    def names(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name in self._fake.parameters if matches(name, pattern)))

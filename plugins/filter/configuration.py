@@ -18,8 +18,8 @@ options:
   _input:
     description:
       - Variables of the role by their names. These are C(ipsec_config_setup), C(ipsec_connection_defaults),
-        C(ipsec_connections), C(ipsec_topology), C(ipsec_secrets), C(ipsec_psk_master), C(ipsec_psk_minimum)
-        and C(ipsec_policies).
+        C(ipsec_connections), C(ipsec_topology), C(ipsec_secrets), C(ipsec_psk_master), C(ipsec_psk_minimum),
+        C(ipsec_policies) and C(ipsec_sysctl). The last one is only checked.
     type: dict
     required: true
   host:

@@ -21,6 +21,8 @@ _PLAIN_ID: t.Final = re.compile(r"(?!include$)[^\s'#:][^\s]*(?<!:)")
 _CONTROL: t.Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _KEY: t.Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NAME: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PARAMETER: t.Final = re.compile(r"net([./][\w*@:-]+)+", re.ASCII)
+_VALUE: t.Final = re.compile(r"[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*")
 _PROTOCOL: t.Final = re.compile(r"[a-z][a-z0-9-]*|[0-9]{1,3}")
 
 _REPEATED: t.Final = ("also",)
@@ -53,6 +55,15 @@ def destination_mistake(destination: object) -> str | None:
 
 def _is_port(word: str) -> bool:
     return word.isascii() and word.isdigit() and int(word) < 2**16
+
+
+def parameter_mistake(name: object, value: object) -> str | None:
+    """What is wrong with a kernel parameter and its value; that there is one of that name only the kernel knows."""
+    if not isinstance(name, str) or not _PARAMETER.fullmatch(name):
+        return "is no name of a parameter of the network; allowed: one such as net.ipv4.ip_forward"
+    if not isinstance(value, (bool, int, str)) or not _VALUE.fullmatch(str(value)):
+        return f"{value!r} is no value; allowed: a number, a boolean or words"
+    return None
 
 
 def text_mistake(text: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ._keys import pair_key
-from ._text import destination_mistake, identity, key_lines, name_mistake, quoted, text_mistake
+from ._text import destination_mistake, identity, key_lines, name_mistake, parameter_mistake, quoted, text_mistake
 from ._topology import connections
 
 Variables = t.Mapping[str, t.Any]
@@ -70,6 +70,10 @@ def configuration(
     wanted = [one for one in derived if declared[one["name"]][1].get("state", "present") == "present"]
     secrets = _secrets(variables, wanted, mistakes)
     policies = _policies(variables.get("ipsec_policies") or {}, mistakes)
+    for parameter, value in (variables.get("ipsec_sysctl") or {}).items():
+        wrong_parameter = parameter_mistake(parameter, value)
+        if wrong_parameter:
+            mistakes.append(f"ipsec_sysctl.{parameter}: {wrong_parameter}")
     if mistakes:
         return {"mistakes": mistakes, "sections": [], "secrets": [], "policies": {}}
     return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies}

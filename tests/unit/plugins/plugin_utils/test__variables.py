@@ -226,3 +226,29 @@ def test_policy_groups_become_files() -> None:
 )
 def test_mistakes_in_policy_groups(groups: object, said: str) -> None:
     assert mistake(ipsec_policies=groups).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["net.ipv4.ip_forward", "net.ipv4.conf.*.rp_filter", "net.ipv4.conf.eth0/7.rp_filter", "net/ipv6/conf/a.b/x"],
+)
+@pytest.mark.parametrize("value", [True, 0, "2", "4096 87380 6291456"])
+def test_kernel_parameters(name: str, value: object) -> None:
+    good(ipsec_sysctl={name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("kernel.panic", 1, "ipsec_sysctl.kernel.panic: is no name of a parameter of the network; allowed: one such"),
+        ("net/../kernel/panic", 1, "ipsec_sysctl.net/../kernel/panic: is no name"),
+        ("net.ipv4.ip_forward", [], "ipsec_sysctl.net.ipv4.ip_forward: [] is no value; allowed: a number"),
+        (
+            "net.ipv4.ip_forward",
+            "1\nkernel.panic=1",
+            "ipsec_sysctl.net.ipv4.ip_forward: '1\\nkernel.panic=1' is no value",
+        ),
+    ],
+)
+def test_mistakes_in_kernel_parameters(name: str, value: object, said: str) -> None:
+    assert mistake(ipsec_sysctl={name: value}).startswith(said)
