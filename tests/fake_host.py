@@ -41,7 +41,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._router import RouterHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
@@ -148,6 +148,11 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
+        self.chains: list[str] = ["inet filter input"]
+        """Base chains of nftables on the hook input."""
+        self.openings: tuple[Opening, ...] = ()
+        self.zones: dict[Place, set[str]] | None = None
+        """Zones of firewalld with its service ipsec; None: it does not run."""
         self.parameters = {
             "net/ipv4/ip_forward": "0",
             **{f"net/ipv4/conf/{name}/forwarding": "0" for name in INTERFACES},
@@ -171,7 +176,7 @@ class FakeHost:
 
     def router(self) -> RouterHost:
         host = {key: value for key, value in vars(self.host()).items() if key != "sandbox"}
-        return RouterHost(**host, parameters=FakeParameters(self))
+        return RouterHost(**host, parameters=FakeParameters(self), filter=FakeFilter(self))
 
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
@@ -569,3 +574,49 @@ class FakeParameters:
 
     def names(self, pattern: str) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._fake.parameters if matches(name, pattern)))
+
+
+class FakeFilter:
+    """See PacketFilter."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def check_chain(self, chain: str) -> None:
+        if chain not in self._fake.chains:
+            raise ConfigError(f"nftables has no base chain {chain} on the hook input")
+
+    def openings(self) -> tuple[Opening, ...]:
+        self._fake.calls.append("openings")
+        return self._fake.openings
+
+    def load(self, path: str) -> None:
+        self._fake.change("load rules", ConfigError("nft refuses"))
+        rules = self._fake.files[path][1]
+        chain = rules.partition("insert rule ")[2].partition(" jump")[0]
+        self._fake.openings += (Opening(chain, "l4proto 51" in rules),)
+
+    def close(self) -> None:
+        self._fake.openings = ()
+
+    def reload_units(self) -> None:
+        self._fake.calls.append("reload units")
+
+    def default_zone(self) -> str:
+        self._zones()
+        return "public"
+
+    def has_service(self, zone: str, place: Place) -> bool:
+        return zone in self._zones()[place]
+
+    def set_service(self, zone: str, place: Place, present: bool) -> None:
+        self._fake.change(f"set {place}", DaemonError("firewall-cmd"))
+        if present:
+            self._zones()[place].add(zone)
+        else:
+            self._zones()[place].remove(zone)
+
+    def _zones(self) -> dict[Place, set[str]]:
+        if self._fake.zones is None:
+            raise ConfigError("firewalld does not run")
+        return self._fake.zones

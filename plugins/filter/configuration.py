@@ -61,12 +61,13 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - A dictionary of C(mistakes), C(sections), C(secrets) and C(policies).
+    - A dictionary of C(mistakes), C(sections), C(secrets), C(policies) and C(ah).
     - C(mistakes) is a list of texts. Each begins with the path of a variable, and none holds a secret.
       As long as there is one, the others are empty.
     - C(sections) is a list of the sections of ipsec.conf, each with C(title) and C(lines).
     - C(secrets) is the list of the lines of ipsec.secrets. Hand it to options alone that are never logged.
     - C(policies) has the text of the file of each policy group by the group's name.
+    - C(ah) says whether a connection asks for AH.
   type: dict
 """
 

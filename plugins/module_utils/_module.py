@@ -23,6 +23,7 @@ from ._system import LockFile, SystemLog
 
 if t.TYPE_CHECKING:
     from ._ports import Kernel, Launcher, RunCommand
+    from ._router import RouterHost
 
 
 def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
@@ -43,6 +44,20 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         guard=LockFile(),
         clock=clock,
         network=LocalNetwork(commands),
+    )
+
+
+def router_host(host: Host, run_command: RunCommand) -> RouterHost:
+    """The same host, with what it takes to set up its routing."""
+    # only two modules need these
+    from ._filter import LocalFilter
+    from ._install import LocalFiles
+    from ._parameters import LocalParameters
+    from ._router import RouterHost
+
+    commands = LocalCommands(run_command)
+    return RouterHost(
+        **vars(host), files=LocalFiles(commands), parameters=LocalParameters(), filter=LocalFilter(commands)
     )
 
 

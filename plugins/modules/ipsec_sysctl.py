@@ -86,22 +86,11 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
-from ..module_utils._commands import LocalCommands
-from ..module_utils._install import LocalFiles
-from ..module_utils._module import run
-from ..module_utils._parameters import LocalParameters
-from ..module_utils._router import RouterHost
+from ..module_utils._module import router_host, run
 from ..module_utils._sysctl import settle, wanted_from
 
 if t.TYPE_CHECKING:
-    from ..module_utils._host import Host
-    from ..module_utils._ports import RunCommand
-
-
-def router_host(host: Host, run_command: RunCommand) -> RouterHost:
-    """The same host, with what it takes to set up its routing."""
-    files = LocalFiles(LocalCommands(run_command))
-    return RouterHost(**vars(host), files=files, parameters=LocalParameters())
+    from ..module_utils._router import RouterHost
 
 
 def action(host: RouterHost, params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ._keys import pair_key
@@ -18,6 +19,7 @@ _STATES: t.Final = ("present", "absent")
 _SECRET_KEYS: t.Final = ("ids", "psk", "xauth", "ppk", "ppk_id")
 _KINDS: t.Final = {"psk": "PSK", "xauth": "XAUTH", "ppk": "PPKS"}
 _PSK_FLOOR: t.Final = 8
+_AH: t.Final = re.compile(r"ah=|phase2=\W*ah\b", re.IGNORECASE)
 _HEADER: t.Final = "# Managed by Ansible (role xswan.ipsec.ipsec): changes made here are lost."
 
 
@@ -37,6 +39,8 @@ class Configuration(t.TypedDict):
     secrets: list[str]
     policies: dict[str, str]
     """The text of each policy group's file, by the group's name."""
+    ah: bool
+    """Whether a connection asks for AH."""
 
 
 def configuration(
@@ -75,8 +79,9 @@ def configuration(
         if wrong_parameter:
             mistakes.append(f"ipsec_sysctl.{parameter}: {wrong_parameter}")
     if mistakes:
-        return {"mistakes": mistakes, "sections": [], "secrets": [], "policies": {}}
-    return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies}
+        return {"mistakes": mistakes, "sections": [], "secrets": [], "policies": {}, "ah": False}
+    ah = any(_AH.match(line) for section in sections for line in section["lines"])
+    return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies, "ah": ah}
 
 
 def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tuple[str, Variables]]:

@@ -252,3 +252,12 @@ def test_kernel_parameters(name: str, value: object) -> None:
 )
 def test_mistakes_in_kernel_parameters(name: str, value: object, said: str) -> None:
     assert mistake(ipsec_sysctl={name: value}).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("keys", "ah"),
+    [({"phase2": "ah"}, True), ({"ah": "sha2_256"}, True), ({"phase2": "esp"}, False), ({"esp": "aes256-ah"}, False)],
+)
+def test_whether_ah_is_asked_for(keys: dict[str, str], ah: bool) -> None:
+    assert good(ipsec_connections=[{"name": "a", **keys}])["ah"] is ah
+    assert good(ipsec_connection_defaults=keys)["ah"] is ah
