@@ -51,6 +51,8 @@ def configuration(
     `me`, `groups` and `variable` are those of `_topology.connections`.
     """
     mistakes: list[str] = []
+    if variables.get("ipsec_package_state") == "absent":
+        mistakes.append("ipsec_package_state: absent goes with ipsec_state absent; allowed: present, latest")
     derived, wrong = connections(me, variables.get("ipsec_topology") or [], groups, variable)
     mistakes += wrong
     declared: dict[str, tuple[str, Variables]] = {one["name"]: ("ipsec_topology", one) for one in derived}

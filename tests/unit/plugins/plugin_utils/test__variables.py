@@ -261,3 +261,8 @@ def test_mistakes_in_kernel_parameters(name: str, value: object, said: str) -> N
 def test_whether_ah_is_asked_for(keys: dict[str, str], ah: bool) -> None:
     assert good(ipsec_connections=[{"name": "a", **keys}])["ah"] is ah
     assert good(ipsec_connection_defaults=keys)["ah"] is ah
+
+
+def test_no_gateway_without_packages() -> None:
+    good(ipsec_package_state="latest")
+    assert mistake(ipsec_package_state="absent").startswith("ipsec_package_state: absent goes with ipsec_state absent")
