@@ -24,9 +24,10 @@ def done(fake: FakeHost, *, purge: bool = True, check_mode: bool = False, **sett
 
 
 FORWARDING: dict[str, t.Any] = {"net__ipv4__ip_forward": True}
+EVERYWHERE: dict[str, t.Any] = {"net.ipv4.conf.*.rp_filter": 2}
 GATEWAY: dict[str, t.Any] = {
     **FORWARDING,
-    "net.ipv4.conf.*.rp_filter": 2,
+    **EVERYWHERE,
     "net.ipv4.conf.eth0/7.rp_filter": "1",
     "net.ipv4.conf.all.accept_redirects": 1,
 }
@@ -114,7 +115,7 @@ def test_without_purge_what_is_not_named_stays_and_is_set_at_boot() -> None:
 
 def test_an_interface_that_is_gone_is_forgotten() -> None:
     fake = FakeHost()
-    done(fake, **{"net.ipv4.conf.*.rp_filter": 2})
+    done(fake, **EVERYWHERE)
     for name in [name for name in fake.parameters if "/eth0/" in name]:
         del fake.parameters[name]
     done(fake)
