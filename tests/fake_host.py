@@ -42,9 +42,11 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
+INTERFACES = ("all", "default", "eth0", "eth0.7", "lo")
 
 
 class FakeClock:
@@ -147,6 +149,18 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
+        self.chains: list[str] = ["inet filter input"]
+        """Base chains of nftables on the hook input."""
+        self.openings: tuple[Opening, ...] = ()
+        self.zones: dict[Place, set[str]] | None = None
+        """Zones of firewalld with its service ipsec; None: it does not run."""
+        self.parameters = {
+            "net/ipv4/ip_forward": "0",
+            **{f"net/ipv4/conf/{name}/forwarding": "0" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/accept_redirects": "1" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/send_redirects": "1" for name in INTERFACES},
+            **{f"net/ipv4/conf/{name}/rp_filter": "0" for name in INTERFACES},
+        }
         self.record: Pending | None = None
         """What will be put back."""
         self.taken_back: str | None = None
@@ -164,6 +178,10 @@ class FakeHost:
             sandbox=FakeSandbox(self),
             rollback=FakeRollback(self),
         )
+
+    def router(self) -> RouterHost:
+        host = {key: value for key, value in vars(self.host()).items() if key not in ("sandbox", "rollback")}
+        return RouterHost(**host, parameters=FakeParameters(self), filter=FakeFilter(self))
 
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
@@ -537,6 +555,76 @@ class FakeSandbox:
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         self._fake.calls.append("check_only")
         return Trial("static", reason=reason)
+
+
+class FakeParameters:
+    """See Parameters. A few of them, with what ip_forward does to others."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def read(self, name: str) -> str | None:
+        return self._fake.parameters.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        known = self._fake.parameters
+        if name not in known or not value.isdigit():
+            raise ConfigError(f"cannot write {value} to /proc/sys/{name}: Invalid argument")
+        switches = ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
+        if name in switches and known[name] != value:
+            known.update(dict.fromkeys(switches, value))
+            known.update(dict.fromkeys(self.names("net/ipv4/conf/*/forwarding"), value))
+            known["net/ipv4/conf/all/accept_redirects"] = str(1 - int(value))
+        known[name] = value
+
+    def names(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name in self._fake.parameters if matches(name, pattern)))
+
+
+class FakeFilter:
+    """See PacketFilter."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def check_chain(self, chain: str) -> None:
+        if chain not in self._fake.chains:
+            raise ConfigError(f"nftables has no base chain {chain} on the hook input")
+
+    def openings(self) -> tuple[Opening, ...]:
+        self._fake.calls.append("openings")
+        return self._fake.openings
+
+    def load(self, path: str) -> None:
+        self._fake.change("load rules", ConfigError("nft refuses"))
+        rules = self._fake.files[path][1]
+        chain = rules.partition("insert rule ")[2].partition(" jump")[0]
+        self._fake.openings += (Opening(chain, "l4proto 51" in rules),)
+
+    def close(self) -> None:
+        self._fake.openings = ()
+
+    def reload_units(self) -> None:
+        self._fake.calls.append("reload units")
+
+    def default_zone(self) -> str:
+        self._zones()
+        return "public"
+
+    def has_service(self, zone: str, place: Place) -> bool:
+        return zone in self._zones()[place]
+
+    def set_service(self, zone: str, place: Place, present: bool) -> None:
+        self._fake.change(f"set {place}", DaemonError("firewall-cmd"))
+        if present:
+            self._zones()[place].add(zone)
+        else:
+            self._zones()[place].remove(zone)
+
+    def _zones(self) -> dict[Place, set[str]]:
+        if self._fake.zones is None:
+            raise ConfigError("firewalld does not run")
+        return self._fake.zones
 
 
 class FakeRollback:

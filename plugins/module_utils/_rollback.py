@@ -11,6 +11,7 @@ is a process that waits, and nothing is done after a boot.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -80,6 +81,7 @@ class LocalRollback:
     def forget(self) -> None:
         """See Rollback.forget."""
         _remove(self._past)
+        self._leave_no_folder()
 
     def arm(self, record: Pending, seconds: int) -> None:
         """See Rollback.arm."""
@@ -93,8 +95,8 @@ class LocalRollback:
             "token": os.urandom(8).hex(),
         }
         try:
-            os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
             self.forget()
+            os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
             shutil.copyfile(loader.archive, f"{self._code}.new")
             os.replace(f"{self._code}.new", self._code)
             _write(self._record, json.dumps(said))
@@ -139,6 +141,14 @@ class LocalRollback:
             _remove(BOOT_UNIT)
             self._systemctl("daemon-reload")
         _remove(self._code)
+        self._leave_no_folder()
+
+    def _leave_no_folder(self) -> None:
+        try:
+            os.rmdir(os.path.dirname(self._record))
+        except OSError as exc:
+            if exc.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
 
     def due(self, token: str, seconds: float) -> bool:
         """Wait so many seconds; whether what was armed with this token still waits to be confirmed then."""

@@ -27,9 +27,22 @@ options:
       - V(confirmed) lets a configuration stay that was installed with O(confirm_timeout). Ask for it over a connection
         that was made anew, so that it proves that the gateway can still be reached. The other options have no
         effect then. It fails when the configuration has already been taken back.
+      - V(absent) puts every file back as it was before O(record) first noted it, without a trial, and removes the
+        backups that were made of it. Files of which nothing is recorded stay. No other option but O(config) counts.
     type: str
-    choices: [present, confirmed]
+    choices: [present, confirmed, absent]
     default: present
+  record:
+    description:
+      - Whether to note in C(/var/lib/xswan-ipsec.json), for root alone, how each file was before, so that it can be put
+        back by O(state=absent) or O(purge). What is noted already stays.
+    type: bool
+    default: false
+  purge:
+    description:
+      - Whether to put back, with the same trial, the recorded files that this call does not name.
+    type: bool
+    default: false
   content:
     description: Text of ipsec.conf.
     type: str
@@ -155,6 +168,7 @@ author:
 EXAMPLES = r"""
 - name: Install a configuration that pluto is known to load
   xswan.ipsec.ipsec_config:
+    record: true
     content: "{{ lookup('ansible.builtin.template', 'ipsec.conf.j2') }}"
     secrets: "{{ lookup('ansible.builtin.template', 'ipsec.secrets.j2') }}"
 
@@ -187,6 +201,10 @@ EXAMPLES = r"""
   xswan.ipsec.ipsec_config:
     state: confirmed
 
+- name: Take it all back
+  xswan.ipsec.ipsec_config:
+    state: absent
+
 - name: Ask whether the installed configuration suits the installed version, after an upgrade
   xswan.ipsec.ipsec_config:
     preflight: sandbox
@@ -207,7 +225,7 @@ backups:
   elements: str
   sample: [/etc/ipsec.conf.20261123T171500.123456Z~]
 preflight:
-  description: How the candidate was tried, V(sandbox) or V(static).
+  description: How the candidate was tried, V(sandbox) or V(static), or V(none) with O(state=absent).
   returned: success
   type: str
   sample: sandbox
@@ -282,7 +300,7 @@ from ..module_utils._imports import compile_once
 compile_once()
 
 from ..module_utils._candidate import Candidate, File
-from ..module_utils._config import Proposal, install
+from ..module_utils._config import Proposal, install, restore
 from ..module_utils._config_local import config_host
 from ..module_utils._confirm import confirm
 from ..module_utils._errors import ConfigError
@@ -326,13 +344,17 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
         keep=params["backups"],
         timeout=params["timeout"],
         confirm_timeout=params["confirm_timeout"],
+        record=params["record"],
+        purge=params["purge"],
     )
 
 
 def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
-    """Install the configuration that the parameters describe, or confirm the one that was installed."""
+    """Install the configuration that the parameters describe, or what was before, or confirm the one that is there."""
     if params["state"] == "confirmed":
         return confirm(host, check_mode=check_mode)
+    if params["state"] == "absent":
+        return restore(params["config"], host, params["timeout"], check_mode=check_mode).to_result()
     if params["confirm_timeout"] is not None and params["confirm_timeout"] < 1:
         raise ConfigError("confirm_timeout: give at least one second")
     return install(proposal_from(params, host.files), host, check_mode=check_mode).to_result()
@@ -342,7 +364,9 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "confirmed"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "confirmed", "absent"], "default": "present"},
+            "record": {"type": "bool", "default": False},
+            "purge": {"type": "bool", "default": False},
             "content": {"type": "str"},
             "src": {"type": "path"},
             "config": {"type": "path", "default": "/etc/ipsec.conf"},

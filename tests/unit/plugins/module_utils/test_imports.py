@@ -15,7 +15,7 @@ UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
-    "_confirm",
+    *("_confirm", "_record", "_router", "_sysctl", "_opening"),
 }
 PURE_STDLIB = {
     *("__future__", "dataclasses", "datetime", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),

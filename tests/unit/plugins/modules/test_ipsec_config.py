@@ -14,6 +14,9 @@ from ansible_collections.xswan.ipsec.plugins.modules.ipsec_config import proposa
 from fake_host import FakeHost
 
 DEFAULTS: dict[str, t.Any] = {
+    "state": "present",
+    "record": False,
+    "purge": False,
     "content": None,
     "src": None,
     "config": "/etc/ipsec.conf",
