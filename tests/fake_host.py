@@ -23,10 +23,12 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Backend,
     Control,
     Flush,
+    Holding,
     Leftovers,
     Lock,
     Process,
     Program,
+    Reload,
     Stranger,
     Tables,
     Unit,
@@ -69,6 +71,16 @@ class FakeHost:
         self.hung = False
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
+        self.configured = {"one": "1"}
+        """Connections of the configuration, by name: anything that tells one definition from another."""
+        self.held = dict(self.configured)
+        """Connections of the living pluto, likewise."""
+        self.settings = ("1", "1")
+        """The value of nhelpers, a key of `config setup`: in pluto, and in the configuration."""
+        self.sharers: dict[str, tuple[str, ...]] = {}
+        self.lost: set[str] = set()
+        """Connections that pluto believes in, and whose peer has given up their Child SAs."""
+        self.new_secrets = False
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -108,6 +120,8 @@ class FakeHost:
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
+        self.held, self.new_secrets, self.settings = dict(self.configured), False, (self.settings[1],) * 2
+        self.sharers, self.lost = {}, set()
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -244,6 +258,35 @@ class FakePluto:
 
     def strangers(self) -> tuple[Stranger, ...]:
         return (self.fake.stranger,) if self.fake.stranger else ()
+
+    def reload(self) -> Reload:
+        if self.fake.config_error:
+            raise ConfigError(self.fake.config_error)
+        held, wanted = (
+            Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
+            for told_of, setting in zip((self.fake.held, self.fake.configured), self.fake.settings, strict=True)
+        )
+        auto = dict.fromkeys(self.fake.configured, "start")
+        stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
+        return Reload(held, wanted, auto, dict(self.fake.sharers), stranded, self.fake.new_secrets)
+
+    def reread_secrets(self) -> None:
+        self.fake.change("reread_secrets", DaemonError("pluto does not read its secrets"))
+        self.fake.new_secrets = False
+
+    def delete(self, name: str) -> None:
+        self.fake.change(f"delete {name}", DaemonError("pluto does not delete"))
+        del self.fake.held[name]
+        # both ends do without what hung on its IKE SA, unless it is made anew
+        self.fake.lost |= set(self.fake.sharers.pop(name, ())) & set(self.fake.held)
+        self.fake.lost.discard(name)
+        self.fake.sharers = {
+            o: left for o, n in self.fake.sharers.items() if (left := tuple(x for x in n if x != name))
+        }
+
+    def load(self, name: str, auto: str) -> None:
+        self.fake.change(f"load {name}", DaemonError("pluto does not load"))
+        self.fake.held[name] = self.fake.configured[name]
 
     def listen(self) -> None:
         self.fake.change("listen", DaemonError("pluto does not take the order to listen"))

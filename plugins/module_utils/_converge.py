@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._errors import IPsecError, VerifyError
+from ._clock import wait_until
+from ._errors import DaemonError, IPsecError, VerifyError
 from ._model import Leftovers, State
 from ._plan import predict, steps
 from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired
+    from ._model import Desired, Reload
 
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
@@ -47,15 +48,17 @@ class Outcome:
             "exit_status": 1 if self.needless_stop else 0,
             "messages": list(self.messages),
             "warnings": [NOT_RUNNING] if self.needless_stop and self.actions else [],
+            "restart_required": list(self.after.reload.restart_required) if self.after.reload else [],
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
 
 
-def observe(host: Host) -> State:
-    """One look at the host; reads only."""
+def observe(host: Host, desired: Desired | None = None) -> State:
+    """One look at the host; reads only. What costs more is looked at only when it is desired to be changed."""
     plutos = host.pluto.processes()
     control = host.pluto.control()
+    answer = host.pluto.ask() if control.kind == "listening" else None
     return State(
         program=host.pluto.program(),
         config=host.pluto.config,
@@ -67,12 +70,21 @@ def observe(host: Host) -> State:
         lock=host.pluto.lock(),
         old_locks=host.pluto.old_locks() if not plutos else (),
         control=control,
-        answer=host.pluto.ask() if control.kind == "listening" else None,
+        answer=answer,
         backend=host.kernel.name,
         tables=host.kernel.tables(),
         leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
         strangers=host.pluto.strangers() if not plutos else (),
+        reload=_compare(host, desired) if desired is not None and desired.reload and answer is not None else None,
     )
+
+
+def _compare(host: Host, desired: Desired) -> Reload:
+    """What pluto holds and should hold, once it has read all that it was last told to."""
+    busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)
+    if busy:
+        raise DaemonError(f"pluto was still loading connections after {desired.start_timeout:g} s; try again later")
+    return host.pluto.reload()
 
 
 def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
@@ -89,7 +101,7 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
 
 
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
-    before = observe(host)
+    before = observe(host, desired)
     plan = steps(desired, before)
     for step in plan:
         step.check(host, before)
@@ -114,7 +126,7 @@ def _apply(desired: Desired, host: Host) -> Outcome:
             say(step.title)
             step.apply(host)
             done.append(step.title)
-        after = observe(host)
+        after = observe(host, desired)
         _verify(desired, before, after)
     except IPsecError as exc:
         say(str(exc))

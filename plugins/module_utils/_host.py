@@ -10,7 +10,20 @@ import dataclasses
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ._model import Answer, Backend, Control, Flush, Leftovers, Lock, Process, Program, Stranger, Tables, Unit
+    from ._model import (
+        Answer,
+        Backend,
+        Control,
+        Flush,
+        Leftovers,
+        Lock,
+        Process,
+        Program,
+        Reload,
+        Stranger,
+        Tables,
+        Unit,
+    )
 
 
 class Launcher(t.Protocol):
@@ -84,6 +97,22 @@ class Pluto(t.Protocol):
 
     def strangers(self) -> tuple[Stranger, ...]:
         """Who else holds UDP port 500 or 4500."""
+
+    def reload(self) -> Reload:
+        """What the living pluto holds, beside what its configuration asks for; changes nothing.
+
+        ConfigError when the configuration, or a connection in it that should be loaded, is refused by the program;
+        DaemonError when pluto does not answer.
+        """
+
+    def reread_secrets(self) -> None:
+        """Have pluto read the secrets' files again; DaemonError when it does not."""
+
+    def delete(self, name: str) -> None:
+        """Delete a connection, and with it its SAs."""
+
+    def load(self, name: str, auto: str) -> None:
+        """Load a connection that pluto does not hold, then start it or set its trap as `auto=` says; DaemonError."""
 
     def listen(self) -> None:
         """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""

@@ -147,6 +147,55 @@ class Tables:
 
 
 @dataclasses.dataclass(frozen=True)
+class Holding:
+    """The connections that a pluto holds, and its settings, as it was told to make them."""
+
+    connections: t.Mapping[str, frozenset[str]]
+    """What defines each, by name; comparable between plutos of one version. Expansions belong to their parent."""
+    setup: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Keys and values of `config setup`, as far as pluto tells them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reload:
+    """What the living pluto holds, beside what its configuration asks for."""
+
+    held: Holding
+    wanted: Holding
+    """What a throw-away pluto of the same program made of the configuration."""
+    auto: t.Mapping[str, str]
+    """The `auto=` of each connection that is wanted."""
+    sharers: t.Mapping[str, tuple[str, ...]]
+    """By connection that owns an IKE SA: the other connections with a Child SA below it, which end with it."""
+    stranded: tuple[str, ...]
+    """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
+    new_secrets: bool
+    """The secrets' files have changed since pluto read them."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Connections that are to be added."""
+        return tuple(sorted(set(self.wanted.connections) - set(self.held.connections)))
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """Connections that are to be deleted."""
+        return tuple(sorted(set(self.held.connections) - set(self.wanted.connections)))
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """Connections that are to be replaced."""
+        both = set(self.held.connections) & set(self.wanted.connections)
+        return tuple(sorted(n for n in both if self.held.connections[n] != self.wanted.connections[n]))
+
+    @property
+    def restart_required(self) -> tuple[str, ...]:
+        """Keys of `config setup` that a pluto takes only when it starts, and that differ."""
+        held, wanted = self.held.setup, self.wanted.setup
+        return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """One look at the host, from independent sources."""
 
@@ -174,6 +223,8 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
+    reload: Reload | None = None
+    """Only looked for when asked to reload, and while a pluto answers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +233,10 @@ class Desired:
 
     running: bool | None = None
     restart: bool = False
+    reload: bool = False
+    """The connections of a running pluto are made those of its configuration."""
+    allow_restart: bool = False
+    """Restart for what cannot be reloaded."""
     enabled: bool | None = None
     start_timeout: float = 90.0
     """Seconds."""

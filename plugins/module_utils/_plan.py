@@ -12,6 +12,7 @@ import typing as t
 from ._clock import wait_until
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._model import Answer, Control, Leftovers, Lock, Process, Tables
+from ._reload import reload_steps, reloaded
 from ._status import assess
 from ._whack import parent
 
@@ -226,6 +227,7 @@ class StartPluto:
             control=Control(state.control.path, "listening", (None,)),
             answer=Answer(interfaces=("?",)),
             unit=state.unit and dataclasses.replace(state.unit, active="active", sub="running", main_pid=None),
+            reload=state.reload and reloaded(state.reload),
         )
 
 
@@ -283,7 +285,9 @@ def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> s
 
 def steps(desired: Desired, state: State) -> tuple[Step, ...]:
     """What leads from this state to the desired one; empty when nothing is to be done."""
-    return (*_running(desired, state), *_enabled(desired, state))
+    running = tuple(_running(desired, state))
+    reload = reload_steps(state.reload) if state.reload and not any(isinstance(s, StartPluto) for s in running) else ()
+    return (*running, *reload, *_enabled(desired, state))
 
 
 def _running(desired: Desired, state: State) -> t.Iterator[Step]:
@@ -291,7 +295,7 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
         return
     errors = assess(state).errors
     repairs = desired.running and not desired.restart and bool(state.plutos) and errors <= REPAIRABLE
-    if repairs:
+    if repairs and not (desired.allow_restart and state.reload and state.reload.restart_required):
         if errors & {"orphaned", "illicit"}:
             yield RepairLock(state.plutos[0])
         if "deaf" in errors:

@@ -12,7 +12,7 @@ import pytest
 
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
-PURE = {"_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack"}
+PURE = {"_errors", "_model", "_host", "_status", "_plan", "_converge", "_whack", "_reload", "_definitions"}
 PURE_STDLIB = {"__future__", "dataclasses", "typing", "re"}
 
 

@@ -1,0 +1,79 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How pluto defines each connection and its own settings, so that two plutos can be compared. Pure.
+
+`ipsec whack --status` tells what the configuration made of a connection, and what has come of it since. Without the
+latter, two plutos of one version that read the same configuration say the same, whatever has happened to one of them.
+Seen: Libreswan 4.3, 4.10, 5.2.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ._whack import parent
+
+_CODE = re.compile(r"^\d{3} ?")
+_CONNECTION = re.compile(r'^"(?P<name>[^"]+)": (?P<rest>.*)')
+"""An instance has its number and its peer between name and colon: it is what has come of a connection."""
+_BECAME = re.compile(
+    r"(un)?oriented$|(host|local|remote|left|right|interface|routing|owner|eroute owner|aliases|conn serial): ?"
+    r"|(left|right)updown=|(un)?routed|(prospective )?erouted|fail (erouted|prospective)|established |newest "
+)
+_ALGORITHM = re.compile(r" +(IKE|IKEv1|IKEv2|ESP|AH) algorithm newest: ")
+_POLICY = "policy: "
+_ORDERS = frozenset({"UP", "ROUTE", "KEEP"})
+"""Flags that a connection also has for having been started or routed."""
+_RESOLVED = re.compile(r"[^\s=<\[\]]*<(?P<name>[^>\s]+)>")
+"""A host given by name: `%dns<name>` until it is resolved, then `address<name>`."""
+_OF_ADDRESS = re.compile(r"(our|their) id(type: |=)|conn_prio: ")
+
+_SETUP_BEGINS = "config setup options:"
+_SETUP_ENDS = "Kernel algorithms supported:"
+_SETTING = re.compile(r"([A-Za-z][\w-]*)=('[^']*'|<[^>]*>|\S*?)(?:, |,?$)")
+_NO_SETTINGS = frozenset({"configdir", "configfile", "sbindir", "libexecdir", "pluto_version", "pluto_vendorid"})
+
+Definitions = t.Mapping[str, frozenset[str]]
+"""What defines each connection, by name."""
+
+
+def definitions(status: str) -> dict[str, frozenset[str]]:
+    """Read `ipsec whack --status`. The expansions of a connection (`name/1x2`) together define their parent."""
+    found: dict[str, set[str]] = {}
+    by_name = False
+    for line in status.splitlines():
+        match = _CONNECTION.match(_CODE.sub("", line))
+        if match is None or _ALGORITHM.match(match["rest"]):
+            continue
+        name = match["name"]
+        first, *others = (part.strip() for part in match["rest"].split(";"))
+        if not match["rest"].startswith(" "):
+            by_name = bool(_RESOLVED.search(first))
+            first = "...".join(_RESOLVED.sub(r"<\g<name>>", end) for end in first.split("..."))
+        expansion = name[len(parent(name)) :]
+        fields = found.setdefault(parent(name), set())
+        fields.update(f"{expansion} {_told(field)}" for field in (first, *others) if _defines(field, by_name))
+    return {name: frozenset(fields) for name, fields in found.items()}
+
+
+def _told(field: str) -> str:
+    """A field without what the order to start the connection adds to it."""
+    if not field.startswith(_POLICY):
+        return field
+    return _POLICY + "+".join(flag for flag in field[len(_POLICY) :].split("+") if flag not in _ORDERS)
+
+
+def _defines(field: str, by_name: bool) -> bool:
+    if not field or _BECAME.match(field):
+        return False
+    return not (by_name and _OF_ADDRESS.match(field))
+
+
+def setup(status: str) -> dict[str, str]:
+    """The keys and values of `config setup` that `ipsec whack --status` tells."""
+    _head, _begins, rest = status.partition(_SETUP_BEGINS)
+    lines = (_CODE.sub("", line) for line in rest.partition(_SETUP_ENDS)[0].splitlines())
+    return {key: value for line in lines for key, value in _SETTING.findall(line) if key not in _NO_SETTINGS}

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps that make the connections of a running pluto those of its configuration, one by one.
+
+A connection whose definition did not change is never named to pluto, and keeps its SAs. With one exception, which is
+pluto's: connections between the same two hosts with the same identities share one IKE SA, and when the connection that
+set it up is deleted, the IKE SA ends, and the peer ends all Child SAs below it (seen: Libreswan 4.10 and 5.2). Up to
+4.x our pluto keeps its half of them and sends into the void. So these are replaced too, at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+    from ._model import Reload, State
+    from ._plan import Step
+
+
+@dataclasses.dataclass(frozen=True)
+class RereadSecrets:
+    """Have pluto read the secrets' files again; no SA is touched."""
+
+    title: str = "read the secrets again"
+
+    def check(self, host: Host, state: State) -> None:
+        """Pluto answered a moment ago."""
+
+    def apply(self, host: Host) -> None:
+        """Read them."""
+        host.pluto.reread_secrets()
+
+    def predict(self, state: State) -> State:
+        """They are those of the files."""
+        return _with(state, new_secrets=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeleteConnection:
+    """Delete a connection that the configuration does not have."""
+
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What goes."""
+        return f"delete connection {self.name}"
+
+    def check(self, host: Host, state: State) -> None:
+        """Pluto answered a moment ago."""
+
+    def apply(self, host: Host) -> None:
+        """Delete it."""
+        host.pluto.delete(self.name)
+
+    def predict(self, state: State) -> State:
+        """It is not held."""
+        return _held(state, self.name, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadConnection:
+    """Add a connection, or replace one: deleted first, for a new definition alone would leave its old subnets."""
+
+    name: str
+    auto: str
+    replace: bool = False
+    why: str = ""
+    """Why a connection is replaced that has not changed."""
+
+    @property
+    def title(self) -> str:
+        """What comes, or comes anew."""
+        return f"{'replace' if self.replace else 'add'} connection {self.name}{self.why}"
+
+    def check(self, host: Host, state: State) -> None:
+        """A throw-away pluto has taken it."""
+
+    def apply(self, host: Host) -> None:
+        """Load it, and start it or set its trap."""
+        if self.replace:
+            host.pluto.delete(self.name)
+        host.pluto.load(self.name, self.auto)
+
+    def predict(self, state: State) -> State:
+        """It is held as it is wanted."""
+        return _held(state, self.name, state.reload and state.reload.wanted.connections[self.name])
+
+
+def _held(state: State, name: str, definition: frozenset[str] | None) -> State:
+    if state.reload is None:
+        return state
+    held = {other: fields for other, fields in state.reload.held.connections.items() if other != name}
+    if definition is not None:
+        held[name] = definition
+    sharers = {owner: others for owner, others in state.reload.sharers.items() if owner != name}
+    stranded = tuple(other for other in state.reload.stranded if other != name)
+    return _with(
+        state, held=dataclasses.replace(state.reload.held, connections=held), sharers=sharers, stranded=stranded
+    )
+
+
+def _with(state: State, **changes: t.Any) -> State:
+    return dataclasses.replace(state, reload=state.reload and dataclasses.replace(state.reload, **changes))
+
+
+def reload_steps(reload: Reload) -> t.Iterator[Step]:
+    """What makes the connections of a running pluto those of its configuration; empty when they are."""
+    if reload.new_secrets:
+        yield RereadSecrets()
+    ending = (*reload.undeclared, *reload.different)
+    why = dict.fromkeys(reload.stranded, ", whose IKE SA is gone")
+    for owner in ending:
+        why.update(dict.fromkeys(reload.sharers.get(owner, ()), f", which shares the IKE SA of {owner}"))
+    for name in reload.undeclared:
+        yield DeleteConnection(name)
+    # an IKE SA must not end below a connection that has just been loaded
+    for name in sorted(reload.different, key=lambda name: name not in reload.sharers):
+        yield LoadConnection(name, reload.auto[name], replace=True)
+    for name in sorted(set(why) - set(ending)):
+        yield LoadConnection(name, reload.auto[name], replace=True, why=why[name])
+    for name in reload.missing:
+        yield LoadConnection(name, reload.auto[name])
+
+
+def reloaded(reload: Reload) -> Reload:
+    """What a pluto holds that was started just now."""
+    return dataclasses.replace(reload, held=reload.wanted, sharers={}, stranded=(), new_secrets=False)
