@@ -18,10 +18,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule bench-status demo ssh clean-lab clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## Check this machine, install what is missing, make .venv/dev
 	@$(SETUP) --lab
@@ -38,16 +38,22 @@ test-fast: ## Run the tests of seconds: no lab, no gates
 accidents: ## Try every verb with every accident on real gateways (test: a selection)
 	@$(SETUP) --lab --cores
 	@XSWAN_ACCIDENTS=all $(BIN)/pytest tests/integration/test_accidents.py $(ARGS)
+	@# only what was tried whole is published
+	@$(if $(ARGS),,cp tests/output/accidents.md docs/accidents-results.md)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)
 	@$(BIN)/pytest tests/gates/test_lint.py tests/gates/test_house.py $(ARGS)
 
-molecule: ## Test the role by its molecule scenario
+molecule: ## Test the role by its molecule scenarios
 	@$(SETUP) --lab
 	@# molecule shows nothing of a task before its end, and images can take minutes.
 	@$(BIN)/python -m lab build bullseye trixie
-	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test
+	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test --all
+
+bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
+	@$(SETUP) --lab
+	@$(BIN)/python -m bench.status
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

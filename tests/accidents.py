@@ -99,7 +99,7 @@ def by_hand(fake: FakeHost) -> None:
 def upgraded(fake: FakeHost) -> None:
     """The package was upgraded under a running pluto."""
     pluto = fake.run_pluto()
-    fake.plutos = [dataclasses.replace(pluto, upgraded=True)]
+    fake.plutos = [pluto._replace(upgraded=True)]
 
 
 def no_xfrm_under_pluto(fake: FakeHost) -> None:
@@ -149,6 +149,27 @@ def old_lock(fake: FakeHost) -> None:
     fake.old_lock = True
 
 
+def log_rules(fake: FakeHost) -> None:
+    """Rules of nflog-all= of a pluto that is gone."""
+    fake.log_rules = ("iptables -A INPUT -m policy --dir in --pol ipsec -j NFLOG --nflog-prefix all-ipsec",)
+
+
+def no_config(fake: FakeHost) -> None:
+    """Stopped, and there is no configuration."""
+    fake.config_missing = True
+
+
+def no_config_under_pluto(fake: FakeHost) -> None:
+    """Running, and there is no configuration any more."""
+    fake.run_pluto()
+    fake.config_missing = True
+
+
+def bad_config(fake: FakeHost) -> None:
+    """Stopped, and the configuration does not parse."""
+    fake.config_error = "/etc/ipsec.conf is not valid: syntax error"
+
+
 def zombie(fake: FakeHost) -> None:
     """Pluto has ended and nobody reaped it."""
     fake.zombies = (790,)
@@ -188,6 +209,8 @@ def not_installed(fake: FakeHost) -> None:
 
 
 Accident = t.Callable[[FakeHost], None]
+UNSTARTABLE: tuple[Accident, ...] = (stranger, no_config, no_config_under_pluto, bad_config, not_installed)
+"""From which no verb can start a pluto before somebody has mended the cause."""
 HEALTHY: tuple[Accident, ...] = (stopped, running, enabled, no_xfrm, foreign_kernel_state)
 STRANGE: dict[Accident, tuple[str, str, int]] = {
     # word, a finding, LSB status
@@ -211,6 +234,10 @@ STRANGE: dict[Accident, tuple[str, str, int]] = {
     stale_kernel_state: ("stale-kernel-state", "stale-kernel-state", 4),
     leftover_interface: ("leftover-interface", "leftover-interface", 4),
     old_lock: ("leftover-lock", "leftover-lock", 4),
+    log_rules: ("leftover-log-rule", "leftover-log-rule", 4),
+    no_config: ("stopped", "config-missing", 3),
+    no_config_under_pluto: ("running", "config-missing", 0),
+    bad_config: ("stopped", "config-invalid", 3),
     zombie: ("stopped", "zombie", 3),
     unit_without_pluto: ("stopped", "manager-disagrees", 3),
     unit_failed: ("stopped", "unit-failed", 3),

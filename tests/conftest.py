@@ -10,6 +10,7 @@ import threading
 import typing as t
 
 import pytest
+from walks import SEED
 
 HEARTBEAT_S = 5.0
 SCREEN = pytest.StashKey[t.TextIO]()
@@ -18,6 +19,11 @@ SCREEN = pytest.StashKey[t.TextIO]()
 def pytest_configure(config: pytest.Config) -> None:
     """Keep a way to the screen: during a test pytest captures what is written to the usual places."""
     config.stash[SCREEN] = os.fdopen(os.dup(1), "w", buffering=1)
+
+
+def pytest_report_header() -> str:
+    """Say what makes a random walk the same again."""
+    return f"random walks: seed {SEED} (XSWAN_SEED)"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import typing as t
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -17,18 +18,27 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     IPsecError,
     KernelError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
+from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     Backend,
+    ConfigFault,
+    Contents,
     Control,
+    Firewall,
     Flush,
     Holding,
+    Interface,
     Leftovers,
+    Listing,
     Lock,
     Process,
     Program,
     Reload,
+    Route,
+    Settings,
     Stranger,
     Tables,
     Unit,
@@ -47,6 +57,9 @@ class FakeClock:
     def now(self) -> float:
         return self.time
 
+    def epoch(self) -> float:
+        return 1_796_000_000.0 + self.time
+
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
@@ -57,7 +70,18 @@ class FakeHost:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.installed = True
+        self.program = Program("Libreswan", "4.10")
+        self.manager: t.Literal["systemd", "script", "direct"] = "systemd"
+        """A script knows of nothing but the lock file; direct knows of nothing."""
+        self.flushes = False
+        """The program, or its unit, flushes the kernel's tables when it starts and when it stops."""
         self.config_error: str | None = None
+        self.config_missing = False
+        self.rundir_error: str | None = None
+        self.nss_error: str | None = None
+        self.pyroute2 = True
+        """Whether the library is installed."""
+        self.log_rules: tuple[str, ...] = ()
         self.enabled = False
         self.masked = False
         self.unit_active = "inactive"
@@ -69,13 +93,24 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
+        self.busy_until = 0.0
+        """Until then pluto does not answer, though nothing is wrong with it."""
+        self.denied = False
+        """The control socket refuses even root."""
+        self.other_plutos: list[Process] = []
+        """In other namespaces; no port shows them."""
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
-        self.configured = {"one": "1"}
+        self.arrivals: dict[float, str] = {}
+        """Connections that pluto takes later, by the time."""
+        self.configured = {"one": "add"}
+        self.certificates: dict[str, int] = {}
+        self.pluto_log: tuple[str, ...] = ('"one": added IKEv2 connection',)
+        self.wanted = {"one": "1"}
         """Connections of the configuration, by name: anything that tells one definition from another."""
-        self.held = dict(self.configured)
+        self.held = dict(self.wanted)
         """Connections of the living pluto, likewise."""
-        self.settings = ("1", "1")
+        self.nhelpers = ("1", "1")
         """The value of nhelpers, a key of `config setup`: in pluto, and in the configuration."""
         self.sharers: dict[str, tuple[str, ...]] = {}
         self.lost: set[str] = set()
@@ -89,6 +124,19 @@ class FakeHost:
         self.old_lock = False
         self.stranger: Stranger | None = None
         self.leftovers = Leftovers()
+        self.contents = Contents(Tables())
+        self.listing: Listing | None = None
+        """What was asked for last."""
+        self.interfaces: tuple[Interface, ...] = ()
+        self.settings = Settings(
+            ip_forward={"ipv4": True, "ipv6": None},
+            rp_filter={"all": 0, "eth0": 2},
+            send_redirects={"all": 1, "eth0": 1},
+            accept_redirects={"all": 0, "eth0": 0},
+            default_route=(Route("ipv4", "eth0", "192.0.2.254", 0),),
+            ike_ports=(),
+        )
+        self.firewall = Firewall("nftables")
         self.guarded = False
         self.log: list[str] = []
         self.restarts = 0
@@ -104,10 +152,24 @@ class FakeHost:
         self.calls: list[str] = []
         """The changing calls, in order."""
         self._pids = itertools.count(800)
+        self.files: dict[str, tuple[int, str]] = {}
+        """Path to mode (-1: not root's) and text."""
+        self.backups = itertools.count()
+        self.trial: Trial | None = None
+        """What a trial in the sandbox brings; None: every connection is loaded."""
+        self.sandbox_error: str | None = None
 
-    def host(self) -> Host:
-        return Host(
-            FakeLauncher(self), FakePluto(self), FakeKernel(self), FakeJournal(self), FakeGuard(self), self.clock
+    def host(self) -> ConfigHost:
+        return ConfigHost(
+            launcher=FakeLauncher(self),
+            pluto=FakePluto(self),
+            kernel=FakeKernel(self),
+            journal=FakeJournal(self),
+            guard=FakeGuard(self),
+            clock=self.clock,
+            network=FakeNetwork(self),
+            files=FakeFiles(self),
+            sandbox=FakeSandbox(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -115,12 +177,17 @@ class FakeHost:
         if self.fail == call:
             raise error
 
+    def flush(self) -> None:
+        """What the program or its unit does to the kernel."""
+        if self.flushes:
+            self.leftovers = Leftovers(interfaces=self.leftovers.interfaces)
+
     def run_pluto(self, *, by_unit: bool = True) -> Process:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
-        self.held, self.new_secrets, self.settings = dict(self.configured), False, (self.settings[1],) * 2
+        self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
         self.sharers, self.lost = {}, set()
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
@@ -153,11 +220,19 @@ class FakeLauncher:
     """The port `Launcher`."""
 
     fake: FakeHost
-    name: str = "systemd"
+
+    @property
+    def name(self) -> str:
+        return self.fake.manager
 
     def unit(self) -> Unit | None:
-        if not self.fake.installed:
+        if not self.fake.installed or self.fake.manager == "direct":
             return None
+        if self.fake.manager == "script":
+            lock = FakePluto(self.fake).lock()
+            active = {"pluto": "active", "dead": "failed", "reused": "failed"}.get(lock.kind, "inactive")
+            main_pid = lock.pid if active == "active" else None
+            return Unit("/etc/init.d/ipsec", active, enabled=self.fake.enabled, main_pid=main_pid)
         return Unit(
             name="ipsec.service",
             active=self.fake.unit_active,
@@ -179,25 +254,39 @@ class FakeLauncher:
 
     def start(self, timeout: float) -> None:
         self.fake.change("start", DaemonError("ipsec.service failed to start"))
-        if self.fake.unit_active != "active":
+        if self.fake.manager == "direct":
+            self.fake.run_pluto(by_unit=False)
+        elif self.fake.unit_active != "active":
+            self.fake.flush()
             self.fake.run_pluto()
 
     def stop(self, timeout: float) -> bool:
         self.fake.change("stop", DaemonError("ipsec.service failed to stop"))
-        if self.fake.immortal:
+        unit = self.unit()
+        if self.fake.immortal or unit is None:
+            return True
+        if self.fake.manager == "script":
+            if self.fake.hung and unit.main_pid is not None:
+                self.fake.clock.sleep(timeout)
+                return False
+            if unit.main_pid is not None:
+                self.fake.end_pluto(unit.main_pid)
+                self.fake.flush()
             return True
         if self.fake.hung and self.fake.unit_main_pid is not None:
             self.fake.clock.sleep(timeout)
             self.fake.unit_active = "deactivating"
             return False
+        if self.fake.unit_active not in ("inactive", "failed"):
+            self.fake.flush()
         if self.fake.unit_main_pid is not None:
             self.fake.end_pluto(self.fake.unit_main_pid)
         if self.fake.unit_active != "failed":
             self.fake.unit_active = "inactive"
         return True
 
-    def log(self) -> tuple[str, ...]:
-        return tuple(self.fake.log)
+    def log(self, about: str = "") -> tuple[str, ...]:
+        return tuple(line for line in self.fake.log if about in line)
 
     def enable(self, enabled: bool) -> None:
         self.fake.change("enable", ConfigError("cannot enable ipsec.service"))
@@ -211,18 +300,34 @@ class FakePluto:
     fake: FakeHost
 
     def program(self) -> Program | None:
-        return Program("Libreswan", "4.10") if self.fake.installed else None
+        return self.fake.program if self.fake.installed else None
+
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        if self.fake.config_missing:
+            return ConfigFault("missing", "/etc/ipsec.conf does not exist")
+        return ConfigFault("invalid", self.fake.config_error) if parse and self.fake.config_error else None
 
     def check_config(self) -> None:
-        if self.fake.config_error:
-            raise ConfigError(self.fake.config_error)
+        fault = self.config_fault(parse=True)
+        if fault is not None:
+            raise ConfigError(fault.reason)
+
+    def check_rundir(self, *, room: bool) -> None:
+        if self.fake.rundir_error:
+            raise DependencyError(self.fake.rundir_error)
+
+    def check_nss(self) -> None:
+        if self.fake.nss_error:
+            raise DependencyError(self.fake.nss_error)
 
     def processes(self) -> tuple[Process, ...]:
         return tuple(self.fake.plutos)
 
     def loading(self) -> bool:
+        if not self.fake.loading_looks:
+            return False
         self.fake.loading_looks -= 1
-        return self.fake.loading_looks >= 0
+        return True
 
     def lock(self) -> Lock:
         if not self.fake.lock_present:
@@ -241,7 +346,13 @@ class FakePluto:
         return Control(CONTROL, "listening", (self.fake.control_pid,))
 
     def ask(self) -> Answer | None:
-        return None if self.fake.hung or self.fake.control_pid is None else self.fake.answer
+        if self.fake.denied:
+            raise DependencyError("pluto's control socket refuses root")
+        busy = self.fake.clock.now() < self.fake.busy_until
+        if self.fake.hung or busy or self.fake.control_pid is None:
+            return None
+        late = tuple(name for since, name in self.fake.arrivals.items() if since <= self.fake.clock.now())
+        return dataclasses.replace(self.fake.answer, connections=self.fake.answer.connections + late)
 
     @property
     def config(self) -> str:
@@ -250,11 +361,25 @@ class FakePluto:
     def declared(self) -> dict[str, tuple[str, ...]]:
         return self.fake.declared
 
+    def configured(self) -> dict[str, str]:
+        if self.fake.config_error:
+            raise ConfigError(self.fake.config_error)
+        return self.fake.configured
+
+    def certificates(self) -> dict[str, int]:
+        return {} if self.ask() is None else self.fake.certificates
+
+    def log(self, since: float) -> tuple[str, ...]:
+        return self.fake.pluto_log
+
     def zombies(self) -> tuple[int, ...]:
         return self.fake.zombies
 
     def old_locks(self) -> tuple[str, ...]:
         return ("/run/pluto/ipsec_setup.pid",) if self.fake.old_lock else ()
+
+    def log_rules(self) -> tuple[str, ...]:
+        return self.fake.log_rules
 
     def strangers(self) -> tuple[Stranger, ...]:
         return (self.fake.stranger,) if self.fake.stranger else ()
@@ -264,9 +389,9 @@ class FakePluto:
             raise ConfigError(self.fake.config_error)
         held, wanted = (
             Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
-            for told_of, setting in zip((self.fake.held, self.fake.configured), self.fake.settings, strict=True)
+            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers, strict=True)
         )
-        auto = dict.fromkeys(self.fake.configured, "start")
+        auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
         return Reload(held, wanted, auto, dict(self.fake.sharers), stranded, self.fake.new_secrets)
 
@@ -286,7 +411,7 @@ class FakePluto:
 
     def load(self, name: str, auto: str) -> None:
         self.fake.change(f"load {name}", DaemonError("pluto does not load"))
-        self.fake.held[name] = self.fake.configured[name]
+        self.fake.held[name] = self.fake.wanted[name]
 
     def listen(self) -> None:
         self.fake.change("listen", DaemonError("pluto does not take the order to listen"))
@@ -314,6 +439,7 @@ class FakePluto:
             return
         if self.fake.plutos:
             raise DaemonError("a pluto was started meanwhile")
+        self.fake.log_rules = ()
         self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
         self.fake.lock_pid = None
 
@@ -327,17 +453,27 @@ class FakeKernel:
     def tables(self) -> Tables | None:
         return Tables() if self.fake.xfrm_loaded else None
 
+    def contents(self, listing: Listing) -> Contents | None:
+        self.fake.listing = listing
+        return self.fake.contents if self.fake.xfrm_loaded else None
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        return self.fake.interfaces
+
     @property
     def name(self) -> Backend:
         return self.fake.backend
 
+    def check_clean(self) -> None:
+        if self.fake.leftovers.interfaces and not self.fake.pyroute2:
+            raise DependencyError("cannot remove the network device ipsec1: pyroute2 is not installed")
+
     def check_load(self) -> None:
-        """Whether a module can be loaded is known only by trying."""
+        if not self.fake.xfrm_available:
+            raise KernelError("cannot load the kernel's XFRM interface")
 
     def load(self) -> None:
         self.fake.change("load", KernelError("cannot load"))
-        if not self.fake.xfrm_available:
-            raise KernelError("cannot load the kernel's XFRM interface")
         self.fake.xfrm_loaded = True
 
     def leftovers(self) -> Leftovers:
@@ -350,6 +486,19 @@ class FakeKernel:
             self.fake.leftovers = Leftovers(foreign_policies=left.foreign_policies, foreign_sas=left.foreign_sas)
         elif flush == "all":
             self.fake.leftovers = Leftovers()
+
+
+@dataclasses.dataclass
+class FakeNetwork:
+    """The port `Network`."""
+
+    fake: FakeHost
+
+    def settings(self) -> Settings:
+        return self.fake.settings
+
+    def firewall(self) -> Firewall:
+        return self.fake.firewall
 
 
 @dataclasses.dataclass
@@ -378,3 +527,51 @@ class FakeGuard:
             yield
         finally:
             self.fake.guarded = False
+
+
+class FakeFiles:
+    """See Files."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def read(self, path: str) -> str | None:
+        return self._fake.files[path][1] if path in self._fake.files else None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self._fake.files if matches(path, pattern)))
+
+    def mode(self, path: str) -> int | None:
+        return self._fake.files[path][0] if path in self._fake.files else None
+
+    def real(self, path: str) -> str:
+        return path
+
+    def install(self, files: tuple[File, ...], keep: int) -> tuple[str, ...]:
+        self._fake.change("install", DaemonError("cannot install: every file is as it was"))
+        olds = [(file.path, self._fake.files.pop(file.path, None)) for file in files]
+        self._fake.files.update({file.path: (file.mode, file.text) for file in files if file.text is not None})
+        number = next(self._fake.backups)
+        backups = {f"{path}.20260101T{number:06}.000000Z~": old for path, old in olds if old is not None and keep}
+        self._fake.files.update(backups)
+        return tuple(backups)
+
+
+class FakeSandbox:
+    """See Sandbox."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def check(self) -> None:
+        if self._fake.sandbox_error:
+            raise DependencyError(self._fake.sandbox_error)
+
+    def load(self, candidate: Candidate, conf: IPsecConf, timeout: float) -> Trial:
+        self._fake.calls.append("load")
+        status = "".join(f'"{name}": 192.0.2.1...192.0.2.9; unrouted;\n' for name in conf.names())
+        return self._fake.trial or Trial("sandbox", started=True, status=status)
+
+    def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
+        self._fake.calls.append("check_only")
+        return Trial("static", reason=reason)

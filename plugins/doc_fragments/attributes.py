@@ -40,6 +40,24 @@ attributes:
       - O(state=restarted) always restarts.
 """
 
+    CONFIG = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would do without doing it.
+    support: full
+    details:
+      - The candidate is tried all the same.
+  diff_mode:
+    description: Returns what changes in diff mode.
+    support: full
+    details:
+      - Secrets are not shown.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: full
+"""
+
     FACTS = r"""
 options: {}
 attributes:

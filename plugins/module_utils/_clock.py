@@ -23,12 +23,19 @@ class SystemClock:
         """Monotonic seconds."""
         return time.monotonic()
 
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
 
 
-def wait_until(missing: t.Callable[[], str | None], timeout: float, clock: Clock) -> str | None:
+Missing = t.TypeVar("Missing")
+
+
+def wait_until(missing: t.Callable[[], Missing | None], timeout: float, clock: Clock) -> Missing | None:
     """Look until nothing is missing or `timeout` seconds are over; at least one look. Returns what is still missing."""
     deadline = clock.now() + timeout
     while True:

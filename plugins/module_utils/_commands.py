@@ -21,6 +21,14 @@ TIMED_OUT = (124, 137)
 NOT_FOUND = 127
 """Exit statuses of timeout(1): the time was over (137: and SIGTERM did not help), and no such program."""
 
+APART = (
+    # when this process dies, however that comes, the kernel ends unshare(1), that the first process of the new
+    # process namespace, and that the whole namespace: nothing can be left behind
+    *("env", "setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+"""util-linux: run a program in network, mount and process namespaces of its own. (env(1) says if it is not there.)"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Completed:
@@ -47,6 +55,16 @@ class Commands(t.Protocol):
         """Run a program; DependencyError when it is not installed."""
 
 
+class CommandsApart(Commands, t.Protocol):
+    """What the sandbox needs besides."""
+
+    def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+        """Run a program as root of namespaces of its own, which end with it and with us; `data` is its stdin.
+
+        What it mounts, configures or starts there is gone when this returns.
+        """
+
+
 class RunCommand(t.Protocol):
     """AnsibleModule.run_command, as far as it is used here."""
 
@@ -58,6 +76,8 @@ class RunCommand(t.Protocol):
         environ_update: dict[str, str],
         errors: str,
         expand_user_and_vars: bool,
+        data: bytes | None = None,
+        binary_data: bool = False,
     ) -> tuple[int, str, str]:
         """Run a program to its end; return its status and what it printed on stdout and stderr."""
 
@@ -70,14 +90,27 @@ class LocalCommands:
 
     def run(self, *argv: str, timeout: float) -> Completed:
         """Run `argv`; after `timeout` seconds it is ended with its children, by timeout(1) of the host."""
+        return self._run((*_limited(timeout), *argv), argv, argv[0])
+
+    def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+        """See CommandsApart.run_apart. unshare(1) fails with status 1 and a line where namespaces are not allowed."""
+        needed = f"setpriv, unshare or {argv[0]}"
+        return self._run((*APART, *_limited(timeout), *argv), argv, needed, data=data, binary_data=True)
+
+    def _run(self, words: tuple[str, ...], argv: tuple[str, ...], needed: str, **stdin: t.Any) -> Completed:
         status, out, err = self._run_command(
-            ["timeout", f"--kill-after={GRACE}", f"{timeout:g}", *argv],
+            [*words],
             # SELinux denies pluto and its tools other folders
             cwd="/",
             environ_update=ENVIRONMENT,
             errors="replace",
             expand_user_and_vars=False,
+            **stdin,
         )
         if status == NOT_FOUND:
-            raise DependencyError(f"the command {argv[0]} is not installed on this host")
+            raise DependencyError(f"the command {needed} is not installed on this host")
         return Completed(argv, None if status in TIMED_OUT else status, out, err)
+
+
+def _limited(timeout: float) -> tuple[str, ...]:
+    return ("timeout", f"--kill-after={GRACE}", f"{timeout:g}")

@@ -10,15 +10,20 @@ import dataclasses
 import typing as t
 
 from ._clock import wait_until
-from ._errors import DaemonError, IPsecError, VerifyError
-from ._model import Leftovers, State
-from ._plan import predict, steps
+from ._errors import IPsecError, VerifyError
+from ._model import Leftovers
+from ._observe import observe
+from ._plan import StartPluto, StopPluto, predict, steps
 from ._status import assess, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired, Reload
+    from ._model import Desired, State
 
+CONFIRM = 2.0
+"""Seconds between the two looks that it takes to replace a pluto that lives."""
+SETTLE = 10.0
+"""Seconds that a host may take to look as asked when all steps are done, for example while pluto runs its scripts."""
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
@@ -32,6 +37,8 @@ class Outcome:
     actions: tuple[str, ...]
     messages: tuple[str, ...] = ()
     """The lines that went to the system log."""
+    flushed: str = ""
+    """What disappeared from the kernel that no pluto had made, in words."""
 
     @property
     def needless_stop(self) -> bool:
@@ -47,44 +54,14 @@ class Outcome:
             "repaired": [dataclasses.asdict(finding) for finding in found if finding.id not in left],
             "exit_status": 1 if self.needless_stop else 0,
             "messages": list(self.messages),
-            "warnings": [NOT_RUNNING] if self.needless_stop and self.actions else [],
+            "warnings": [
+                *([NOT_RUNNING] if self.needless_stop and self.actions else []),
+                *([self.flushed] if self.flushed else []),
+            ],
             "restart_required": list(self.after.reload.restart_required) if self.after.reload else [],
             "ipsec": report(self.after),
             "diff": {"before": summary(self.before), "after": summary(self.after)},
         }
-
-
-def observe(host: Host, desired: Desired | None = None) -> State:
-    """One look at the host; reads only. What costs more is looked at only when it is desired to be changed."""
-    plutos = host.pluto.processes()
-    control = host.pluto.control()
-    answer = host.pluto.ask() if control.kind == "listening" else None
-    return State(
-        program=host.pluto.program(),
-        config=host.pluto.config,
-        manager=host.launcher.name,
-        unit=host.launcher.unit(),
-        plutos=plutos,
-        loading=host.pluto.loading() if plutos else False,
-        zombies=() if plutos else host.pluto.zombies(),
-        lock=host.pluto.lock(),
-        old_locks=host.pluto.old_locks() if not plutos else (),
-        control=control,
-        answer=answer,
-        backend=host.kernel.name,
-        tables=host.kernel.tables(),
-        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
-        strangers=host.pluto.strangers() if not plutos else (),
-        reload=_compare(host, desired) if desired is not None and desired.reload and answer is not None else None,
-    )
-
-
-def _compare(host: Host, desired: Desired) -> Reload:
-    """What pluto holds and should hold, once it has read all that it was last told to."""
-    busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)
-    if busy:
-        raise DaemonError(f"pluto was still loading connections after {desired.start_timeout:g} s; try again later")
-    return host.pluto.reload()
 
 
 def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
@@ -103,6 +80,11 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
     before = observe(host, desired)
     plan = steps(desired, before)
+    if desired.running and not desired.restart and any(isinstance(step, StopPluto) for step in plan):
+        # what looks strange in one moment of a busy host must not cost a pluto its tunnels
+        host.clock.sleep(CONFIRM)
+        before = observe(host, desired)
+        plan = steps(desired, before)
     for step in plan:
         step.check(host, before)
     return before, plan
@@ -121,24 +103,76 @@ def _apply(desired: Desired, host: Host) -> Outcome:
 
     if desired.running is False and not before.plutos:
         say(NOT_RUNNING)
+    # only a start or a stop can be the distribution's, and looking costs time on a gateway with many SAs
+    risky = desired.flush != "all" and any(isinstance(step, (StartPluto, StopPluto)) for step in plan)
+    foreign = host.kernel.leftovers() if risky else Leftovers()
     try:
         for step in plan:
             say(step.title)
             step.apply(host)
             done.append(step.title)
-        after = observe(host, desired)
+        after = _settled(desired, host)
         _verify(desired, before, after)
     except IPsecError as exc:
         say(str(exc))
         exc.done = tuple(done)
+        exc.changed = bool(done) or _differs(before, host)
         raise
-    return Outcome(desired, before, after, tuple(done), tuple(messages))
+    flushed = _flushed(foreign, host.kernel.leftovers()) if foreign.foreign_policies or foreign.foreign_sas else ""
+    if flushed:
+        say(flushed)
+    return Outcome(desired, before, after, tuple(done), tuple(messages), flushed)
+
+
+def _flushed(before: Leftovers, after: Leftovers) -> str:
+    """What is gone that was not pluto's. Our own steps leave it: Libreswan's units, and the pluto of 5.x, do not."""
+    policies = before.foreign_policies - after.foreign_policies
+    sas = before.foreign_sas - after.foreign_sas
+    if policies <= 0 and sas <= 0:
+        return ""
+    return (
+        f"{max(policies, 0)} policies and {max(sas, 0)} SAs that pluto had not made are gone from the kernel: this "
+        "version of Libreswan flushes everybody's when it starts or stops; let their owner make them again"
+    )
+
+
+def _differs(before: State, host: Host) -> bool:
+    """Whether a step that failed has changed the host all the same; one that cannot be looked at may have changed."""
+    try:
+        return _marks(observe(host)) != _marks(before)
+    except IPsecError:
+        return True
+
+
+def _marks(state: State) -> tuple[t.Any, ...]:
+    """What changes by steps, and not by itself."""
+    return (
+        [process.identity for process in state.plutos],
+        *(state.lock, state.control, state.old_locks, state.log_rules, state.leftovers, state.tables is None),
+        state.unit and (state.unit.active, state.unit.enabled),
+        state.answer and state.answer.connections,
+    )
+
+
+def _settled(desired: Desired, host: Host) -> State:
+    """The host once nothing is left to do, or as it still is after a while."""
+    after = observe(host, desired)
+
+    def left() -> bool | None:
+        nonlocal after
+        after = observe(host, desired)
+        return bool(steps(desired.settled(), after)) or None
+
+    if steps(desired.settled(), after):
+        wait_until(left, SETTLE, host.clock)
+    return after
 
 
 def _verify(desired: Desired, before: State, after: State) -> None:
     left = [step.title for step in steps(desired.settled(), after)]
     if left:
-        raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}", left=left)
+        why = "; ".join(finding.message for finding in assess(after).findings) or f"it is {assess(after).word}"
+        raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}; {why}", left=left)
     survivors = {process.identity for process in before.plutos} & {process.identity for process in after.plutos}
     if desired.restart and survivors:
         raise VerifyError(f"pluto was restarted, but pid {after.plutos[0].pid} is still the one of before")

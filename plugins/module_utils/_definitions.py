@@ -16,6 +16,9 @@ import typing as t
 
 from ._whack import parent
 
+if t.TYPE_CHECKING:
+    from ._model import Answer
+
 _CODE = re.compile(r"^\d{3} ?")
 _CONNECTION = re.compile(r'^"(?P<name>[^"]+)": (?P<rest>.*)')
 """An instance has its number and its peer between name and colon: it is what has come of a connection."""
@@ -36,12 +39,13 @@ _SETUP_ENDS = "Kernel algorithms supported:"
 _SETTING = re.compile(r"([A-Za-z][\w-]*)=('[^']*'|<[^>]*>|\S*?)(?:, |,?$)")
 _NO_SETTINGS = frozenset({"configdir", "configfile", "sbindir", "libexecdir", "pluto_version", "pluto_vendorid"})
 
-Definitions = t.Mapping[str, frozenset[str]]
-"""What defines each connection, by name."""
-
 
 def definitions(status: str) -> dict[str, frozenset[str]]:
-    """Read `ipsec whack --status`. The expansions of a connection (`name/1x2`) together define their parent."""
+    """Read `ipsec whack --status`.
+
+    The expansions of a connection (`name/1x2`), and the members of a policy group (`name#192.0.2.0/24`), together
+    define their parent.
+    """
     found: dict[str, set[str]] = {}
     by_name = False
     for line in status.splitlines():
@@ -53,8 +57,9 @@ def definitions(status: str) -> dict[str, frozenset[str]]:
         if not match["rest"].startswith(" "):
             by_name = bool(_RESOLVED.search(first))
             first = "...".join(_RESOLVED.sub(r"<\g<name>>", end) for end in first.split("..."))
-        expansion = name[len(parent(name)) :]
-        fields = found.setdefault(parent(name), set())
+        declared = parent(name.partition("#")[0])
+        expansion = name[len(declared) :]
+        fields = found.setdefault(declared, set())
         fields.update(f"{expansion} {_told(field)}" for field in (first, *others) if _defines(field, by_name))
     return {name: frozenset(fields) for name, fields in found.items()}
 
@@ -77,3 +82,22 @@ def setup(status: str) -> dict[str, str]:
     _head, _begins, rest = status.partition(_SETUP_BEGINS)
     lines = (_CODE.sub("", line) for line in rest.partition(_SETUP_ENDS)[0].splitlines())
     return {key: value for line in lines for key, value in _SETTING.findall(line) if key not in _NO_SETTINGS}
+
+
+def sharers(answer: Answer) -> dict[str, tuple[str, ...]]:
+    """By connection that owns an established IKE SA: the other connections with a Child SA below it."""
+    owners = {ike.serial: parent(ike.connection) for ike in answer.ike_sas if ike.established}
+    found: dict[str, set[str]] = {}
+    for child in (*answer.child_sas, *answer.negotiating):
+        owner, name = owners.get(child.ike or 0), parent(child.connection)
+        if owner is not None and owner != name:
+            found.setdefault(owner, set()).add(name)
+    return {owner: tuple(sorted(names)) for owner, names in found.items()}
+
+
+def stranded(answer: Answer) -> tuple[str, ...]:
+    """Connections with an IKEv2 Child SA whose IKE SA is gone. That of IKEv1 may go."""
+    alive = {ike.serial for ike in answer.ike_sas}
+    second = {loaded.name for loaded in answer.loaded if loaded.version == 2}
+    lost = (child for child in answer.child_sas if child.ike is not None and child.ike not in alive)
+    return tuple(sorted({parent(child.connection) for child in lost if child.connection in second}))

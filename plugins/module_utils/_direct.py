@@ -7,23 +7,15 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from ._errors import ConfigError, DaemonError
-from ._pluto import ANSWER_TIMEOUT, RUNDIR
+from ._log import LOG, read_log
+from ._pluto import RUNDIR
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
     from ._host import Clock
-
-LOG = "/var/log/pluto.log"
-"""Where Libreswan's own `ipsec setup` has pluto log when it was built for no init system."""
-SYSLOGS = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages")
-"""Where the system log's facility authpriv, pluto's, goes: Debian, Red Hat, others."""
-LOG_LINES = 15
-LOG_TAIL = 65536
-"""Bytes of a log that are looked at."""
 
 EXITS = {
     2: "its control socket failed",
@@ -107,9 +99,9 @@ class DirectLauncher:
         """Never reached: see check_enable."""
         self.check_enable()
 
-    def log(self) -> tuple[str, ...]:
+    def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
-        return read_log(self._commands, self._config)
+        return read_log(self._commands, self._config, about)
 
     def _make_rundir(self) -> None:
         if os.path.isdir(self._rundir):
@@ -120,27 +112,3 @@ class DirectLauncher:
             os.chmod(self._rundir, 0o755)
         except OSError as exc:
             raise DaemonError(f"cannot make the folder {self._rundir}: {exc.strerror}", errno=exc.errno) from exc
-
-
-def read_log(commands: Commands, config: str) -> tuple[str, ...]:
-    """The last lines of pluto's log: the file that `logfile=` names, else the system log, else LOG.
-
-    Debug lines (`| ...`) are left out: no reason is among them, and with plutodebug=private they hold keys.
-    """
-    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=ANSWER_TIMEOUT)
-    named = re.search(r"^export logfile='(.+)'$", done.out, re.MULTILINE)
-    paths = [named[1]] if named else [*SYSLOGS, LOG] if os.path.exists("/dev/log") else [LOG]
-    for path in filter(os.path.exists, paths):
-        lines = last_lines(path, "pluto" if path in SYSLOGS else "")
-        if lines:
-            return lines
-    return ()
-
-
-def last_lines(path: str, word: str) -> tuple[str, ...]:
-    """The last lines of a file that hold this word, without pluto's debug lines."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
-        text = file.read().decode(errors="replace")
-    lines = [line for line in text.splitlines() if word in line and not re.search(r"(^|: )\| ", line)]
-    return tuple(lines[-LOG_LINES:])

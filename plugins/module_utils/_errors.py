@@ -10,12 +10,17 @@ import typing as t
 
 
 class IPsecError(Exception):
-    """Base of every expected failure; `done` names the steps that were finished before it."""
+    """Base of every expected failure.
+
+    `done` names the steps that were finished before it, `changed` says whether the host is another than before: a step
+    that fails may have done a part of its work.
+    """
 
     def __init__(self, msg: str, **details: t.Any) -> None:
         super().__init__(msg)
         self.details = details
         self.done: tuple[str, ...] = ()
+        self.changed = False
 
 
 class DependencyError(IPsecError):

@@ -10,16 +10,25 @@ import dataclasses
 import typing as t
 
 if t.TYPE_CHECKING:
+    from ._candidate import Candidate, File, Overlay
+    from ._faults import Trial
+    from ._ipsec_conf import IPsecConf
     from ._model import (
         Answer,
         Backend,
+        ConfigFault,
+        Contents,
         Control,
+        Firewall,
         Flush,
+        Interface,
         Leftovers,
+        Listing,
         Lock,
         Process,
         Program,
         Reload,
+        Settings,
         Stranger,
         Tables,
         Unit,
@@ -54,8 +63,11 @@ class Launcher(t.Protocol):
     def enable(self, enabled: bool) -> None:
         """Start, or do not start, the unit at boot."""
 
-    def log(self) -> tuple[str, ...]:
-        """The last lines that pluto and those who start it have logged, the newest last."""
+    def log(self, about: str = "") -> tuple[str, ...]:
+        """The last lines that pluto and those who start it have logged and that hold `about`, the newest last.
+
+        pluto's debug lines are left out: they may hold keys.
+        """
 
 
 class Pluto(t.Protocol):
@@ -68,11 +80,35 @@ class Pluto(t.Protocol):
     def program(self) -> Program | None:
         """The installed program; None when there is no `ipsec` command."""
 
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        """What is wrong with the configuration: whether it is there, and with `parse` whether the program parses it."""
+
     def check_config(self) -> None:
         """Let the program parse its configuration; ConfigError with its words when it will not."""
 
+    def check_rundir(self, *, room: bool) -> None:
+        """DependencyError when no file can be made or removed in the run directory; with `room`, also when it is full.
+
+        One that is missing is fine. Reads only.
+        """
+
+    def check_nss(self) -> None:
+        """DependencyError when there is an NSS database and it cannot be read, or no folder for one; reads only."""
+
     def declared(self) -> dict[str, tuple[str, ...]]:
         """Names of the connections that the configuration has loaded: all under "add", those to be up under "start"."""
+
+    def configured(self) -> dict[str, str]:
+        """Every connection of the configuration and its auto=: ignore, add, ondemand, start or keep.
+
+        ConfigError when the configuration cannot be read.
+        """
+
+    def certificates(self) -> dict[str, int]:
+        """Nicknames of the certificates in pluto's NSS database and when they expire (epoch); none if it is silent."""
+
+    def log(self, since: float) -> tuple[str, ...]:
+        """What a pluto that was started at `since` (epoch) has logged, oldest first; bounded, without debug lines."""
 
     def processes(self) -> tuple[Process, ...]:
         """Every living pluto of the host's own pid and network namespace, oldest first."""
@@ -90,10 +126,13 @@ class Pluto(t.Protocol):
         """The control socket, looked at without a connection: nothing that pluto would log or wait for."""
 
     def ask(self) -> Answer | None:
-        """What pluto says of itself; None when it does not answer in time."""
+        """What pluto says of itself; None when it does not answer in time; DependencyError without the right to ask."""
 
     def old_locks(self) -> tuple[str, ...]:
         """Files that are there only while IPsec is up: locks of scripts, and the saved resolv.conf."""
+
+    def log_rules(self) -> tuple[str, ...]:
+        """The firewall's rules of `nflog-all=`, which pluto's start scripts made, in words."""
 
     def strangers(self) -> tuple[Stranger, ...]:
         """Who else holds UDP port 500 or 4500."""
@@ -127,7 +166,10 @@ class Pluto(t.Protocol):
         """
 
     def remove_leftovers(self) -> None:
-        """Put resolv.conf back, and remove lock files and control socket that no living pluto owns."""
+        """Remove the rules of `nflog-all=`, put resolv.conf back, remove control socket and lock files, in this order.
+
+        DaemonError when a pluto lives, or something cannot be removed.
+        """
 
 
 class Kernel(t.Protocol):
@@ -140,6 +182,12 @@ class Kernel(t.Protocol):
     def tables(self) -> Tables | None:
         """Sizes of its tables; None when it is not loaded. Never loads a module."""
 
+    def contents(self, listing: Listing) -> Contents | None:
+        """What is in its tables; None when it is not loaded. Never loads a module, and never holds a key."""
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The network devices through which IPsec routes, by name, whoever made them."""
+
     def check_load(self) -> None:
         """Raise what makes it impossible to load, as far as that can be known; reads only."""
 
@@ -147,17 +195,69 @@ class Kernel(t.Protocol):
         """Make it ready for a pluto; KernelError when this kernel has no such part."""
 
     def leftovers(self) -> Leftovers:
-        """What is in the kernel, own and foreign apart. To be asked only while no pluto runs."""
+        """What is in the kernel, own and foreign apart. What is own is only left over while no pluto runs."""
+
+    def check_clean(self) -> None:
+        """Raise what makes it impossible to remove the ipsecN devices that are there now; reads only."""
 
     def clean(self, flush: Flush) -> None:
-        """Remove a pluto's policies, SAs and ipsecN devices, in this order; with `all` everybody's policies and SAs."""
+        """Remove a pluto's policies, SAs and ipsecN devices; with `all` everybody's policies and SAs."""
+
+
+class Files(t.Protocol):
+    """The files of a configuration."""
+
+    def read(self, path: str) -> str | None:
+        """The text of a file; None when there is none. ConfigError when it cannot be read."""
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The files that a shell's pattern matches, sorted."""
+
+    def mode(self, path: str) -> int | None:
+        """Permissions of a file of root's; -1 of a file that is not root's; None when there is none."""
+
+    def real(self, path: str) -> str:
+        """Where a path leads, through symbolic links; ConfigError where a file of root's would not be safe."""
+
+    def install(self, files: tuple[File, ...], keep: int) -> tuple[str, ...]:
+        """Replace the files, in this order, or none of them; DaemonError when it cannot be done.
+
+        Each is there whole at every moment, the old one or the new one, also after a power failure. The old ones become
+        backups, of which the newest `keep` of each file stay. Returns the new backups.
+        """
+
+
+class Sandbox(t.Protocol):
+    """Where a configuration is tried out, with nothing of the host within its reach."""
+
+    def check(self) -> None:
+        """DependencyError with the reason where this host allows no sandbox."""
+
+    def load(self, candidate: Candidate, conf: IPsecConf, timeout: float) -> Trial:
+        """Have a throw-away pluto load the candidate; `conf` is what our reader finds in it.
+
+        DependencyError when the sandbox does not work or does not end in `timeout` seconds.
+        """
+
+    def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
+        """Let the parser alone look at the candidate; `reason` is why there is no sandbox, empty if none is wanted."""
+
+
+class Network(t.Protocol):
+    """The host's own network settings and firewall, which IPsec depends on and never changes."""
+
+    def settings(self) -> Settings:
+        """Forwarding, redirects, default routes, and who holds the IKE ports."""
+
+    def firewall(self) -> Firewall:
+        """Which of its rules refuse IPsec; runs the tools of nftables, or of iptables."""
 
 
 class Journal(t.Protocol):
     """The system log."""
 
     def write(self, line: str) -> None:
-        """Log one line, as `ipsec setup` does: tag ipsec_setup, priority daemon.error."""
+        """Log one line, as `ipsec setup` does: tag ipsec_setup, priority as `syslog=` says, else daemon.error."""
 
 
 class Guard(t.Protocol):
@@ -173,6 +273,9 @@ class Clock(t.Protocol):
     def now(self) -> float:
         """Monotonic seconds."""
 
+    def epoch(self) -> float:
+        """Seconds since the epoch."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -187,3 +290,12 @@ class Host:
     journal: Journal
     guard: Guard
     clock: Clock
+    network: Network
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigHost(Host):
+    """A gateway that is given a configuration."""
+
+    files: Files
+    sandbox: Sandbox

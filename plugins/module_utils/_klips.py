@@ -21,12 +21,14 @@ import re
 import typing as t
 
 from ._errors import ConfigError, DependencyError, KernelError
-from ._model import Leftovers, Tables
+from ._model import Contents, Interface, Leftovers, Tables
+from ._network import default_routes
 from ._pluto import CONFIG
+from ._settings import config_setup
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Backend, Flush, Program
+    from ._model import Backend, Flush, Listing, Program
 
 TIMEOUT = 30.0
 MODPROBE_TIMEOUT = 60.0
@@ -51,9 +53,6 @@ a KLIPS has depends on its version."""
 
 MTU = 16260
 """What KLIPS gives a device, and what `_startklips` gives one that has 0."""
-
-RTF_UP, RTF_REJECT = 0x1, 0x200
-"""Flags of a route (linux/route.h)."""
 
 OPENSWAN: dict[str, Backend | None] = {
     "auto": None,
@@ -101,7 +100,7 @@ def choose_backend(
 
 def auto_backend(commands: Commands, config: str, program: Program | None, *, root: str = "/") -> Backend:
     """The backend of this host. Configuration and modules are looked at only for programs that can use KLIPS."""
-    if program is not None and not _knows_klips(program):
+    if program is not None and not program.knows_klips:
         return "xfrm"
     available = available_stacks(commands) if program and program.name == "Openswan" else frozenset()
     try:
@@ -112,15 +111,11 @@ def auto_backend(commands: Commands, config: str, program: Program | None, *, ro
     return choose_backend(protostack, present_stacks(root), available, program)
 
 
-def _knows_klips(program: Program) -> bool:
-    return program.name == "Openswan" or int(program.version.partition(".")[0]) < 4
-
-
 def _named(protostack: str | None, program: Program | None) -> Backend | None:
     """The backend that protostack= names; None when it leaves it to the kernel."""
     if program is None:
         return None
-    if not _knows_klips(program):
+    if not program.knows_klips:
         return "xfrm"
     if program.name == "Openswan":
         names, word = OPENSWAN, protostack or "auto"
@@ -169,17 +164,6 @@ def available_stacks(commands: Commands) -> frozenset[str]:
         return frozenset()
 
 
-def config_setup(commands: Commands, config: str = CONFIG) -> dict[str, str]:
-    """`config setup` of this configuration as its own program reads it: every keyword that has a value.
-
-    The output is made for a shell to evaluate: ipsec_addconn(8), option --configsetup.
-    """
-    done = commands.run("ipsec", "addconn", "--config", config, "--configsetup", timeout=TIMEOUT)
-    if done.status != 0:
-        raise ConfigError(f"`ipsec addconn --configsetup` cannot read {config}: {done.reason}; correct it")
-    return dict(re.findall(r"^export ([\w-]+)='(.*)'$", done.out, re.MULTILINE))
-
-
 @dataclasses.dataclass(frozen=True)
 class Address:
     """An address that a KLIPS device takes over from its physical device, without prefix or peer, as tools do it."""
@@ -218,12 +202,7 @@ def default_device(proc_net_route: str) -> str | None:
 
     The kernel lists routes of the same destination by metric, so the first is the one that is used.
     """
-    for line in proc_net_route.splitlines()[1:]:
-        # Iface Destination Gateway Flags RefCnt Use Metric Mask ...
-        row = line.split()
-        if row and int(row[1], 16) == int(row[7], 16) == 0 and int(row[3], 16) & (RTF_UP | RTF_REJECT) == RTF_UP:
-            return row[0]
-    return None
+    return next((route.interface for route in default_routes(proc_net_route)), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,9 +242,19 @@ class NoKernel:
     def load(self) -> None:
         """Nothing to load."""
 
+    def contents(self, listing: Listing) -> None:
+        """Not looked at."""
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """Not looked for."""
+        return ()
+
     def leftovers(self) -> Leftovers:
         """Not looked for."""
         return Leftovers()
+
+    def check_clean(self) -> None:
+        """Nothing is removed."""
 
     def clean(self, flush: Flush) -> None:
         """Nothing is removed."""
@@ -287,12 +276,29 @@ class KlipsKernel:
             return None
         return Tables(sas=self._count("net/ipsec_spi"), policies_out=self._count("net/ipsec_eroute"))
 
+    def contents(self, listing: Listing) -> Contents | None:
+        """See Kernel.contents: sizes are all that is read from /proc, and so there are no lists."""
+        tables = self.tables()
+        return None if tables is None else Contents(tables)
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """See Kernel.interfaces. Addresses are not looked for: they are those of the physical device."""
+        if not self._loaded():
+            return ()
+        return tuple(
+            Interface(name, "ipsec", None, virtual.physical, virtual.physical is not None, virtual.mtu, ())
+            for name, virtual in sorted(self._virtuals().items())
+        )
+
     def leftovers(self) -> Leftovers:
         """See Kernel.leftovers."""
         tables = self.tables()
         if tables is None:
             return Leftovers()
         return Leftovers(policies=tables.policies_out, sas=tables.sas, interfaces=tuple(sorted(self._attached())))
+
+    def check_clean(self) -> None:
+        """See Kernel.check_clean: KLIPS's own tools remove its devices."""
 
     def check_load(self) -> None:
         """Raise what makes a load impossible, as far as it can be known: ConfigError, KernelError. Reads only."""

@@ -5,6 +5,7 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
+What is only looked at is a NamedTuple, which costs an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ Flush = t.Literal["own", "all", "none"]
 Backend = t.Literal["xfrm", "klips", "none"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
+class Program(t.NamedTuple):
     """The IPsec program of the host as `ipsec --version` names it."""
 
     name: str
     version: str
 
+    @property
+    def knows_klips(self) -> bool:
+        """Whether it can use KLIPS: Openswan, and Libreswan up to 3."""
+        return self.name == "Openswan" or int(self.version.partition(".")[0]) < 4
 
-@dataclasses.dataclass(frozen=True)
-class Process:
+
+class Process(t.NamedTuple):
     """A process of the host's own pid and network namespace.
 
     Identity is (pid, started), never the pid alone: pids are reused.
@@ -47,8 +51,7 @@ class Process:
         return (self.pid, self.started)
 
 
-@dataclasses.dataclass(frozen=True)
-class Lock:
+class Lock(t.NamedTuple):
     """pluto's lock file, pluto.pid, and what its content means now."""
 
     path: str
@@ -57,8 +60,7 @@ class Lock:
     pid: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Control:
+class Control(t.NamedTuple):
     """pluto's control socket, pluto.ctl, and who listens on it."""
 
     path: str
@@ -67,16 +69,101 @@ class Control:
     pids: tuple[int | None, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class ChildSa:
-    """An established Child SA (IPsec SA) as pluto counts it."""
+class Listening(t.NamedTuple):
+    """A socket on which pluto awaits IKE."""
+
+    interface: str
+    address: str
+    port: int
+    protocol: t.Literal["udp", "tcp"] = "udp"
+    nat_t: bool = False
+    """It takes ESP in UDP, too (RFC 3948)."""
+
+
+class End(t.NamedTuple):
+    """One end of a connection as pluto holds it; None is what this version does not tell."""
+
+    address: str | None = None
+    """`%any` and the like where it is not a certain one."""
+    id: str | None = None
+    subnets: tuple[str, ...] = ()
+    auth: str | None = None
+    """ipsec.conf's word: secret, rsasig, ecdsa, null, ..."""
+    certificate: str | None = None
+    """Nickname in the NSS database."""
+
+
+class Loaded(t.NamedTuple):
+    """A connection as pluto holds it. Expansions of `subnets=` and instances of a template are some of their own."""
+
+    name: str
+    """With its expansion (`net/1x2`), without the instance."""
+    instance: str = ""
+    """`[2]` of an instance."""
+    local: End = End()
+    remote: End = End()
+    oriented: bool = True
+    """One of its ends is an address of this host."""
+    interface: str | None = None
+    routing: str = "unrouted"
+    """unrouted, trap (a packet starts the negotiation), tunnel, or routed: something else that takes packets."""
+    shunt: bool = False
+    """type=passthrough or drop: there is nothing to negotiate."""
+    version: int | None = None
+    """Of IKE."""
+    ike_lifetime: int | None = None
+    """Seconds."""
+    ike_algorithms: str | None = None
+    child_algorithms: str | None = None
+    reqid: int | None = None
+
+
+class IkeSa(t.NamedTuple):
+    """An IKE SA (ISAKMP SA), established or not yet."""
 
     connection: str
+    """Name of the connection that negotiated it, as in Loaded.name."""
     serial: int
-    added: int
+    established: bool
+    peer: str | None = None
+    """Address, where pluto tells it with the SA: for instances."""
+    version: int | None = None
+    initiator: bool | None = None
+    rekey_in: int | None = None
+    """Seconds."""
+    replace_in: int | None = None
+    """Seconds until it is replaced, at the end of its lifetime."""
+
+
+class ChildSa(t.NamedTuple):
+    """A Child SA (IPsec SA) that is established, or, with a state of `negotiating`, not yet."""
+
+    connection: str
+    """Name of its connection, as in Loaded.name."""
+    serial: int
+    added: int | None = None
     """Seconds since the epoch."""
-    bytes_in: int
-    bytes_out: int
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    instance: str = ""
+    """`[2] 192.0.2.9` of an instance, as pluto prints it."""
+    state: t.Literal["established", "negotiating"] = "established"
+    ike: int | None = None
+    """Serial of its IKE SA."""
+    rekey_in: int | None = None
+    """Seconds."""
+    used: int | None = None
+    """Seconds since pluto saw it used."""
+    protocol: str | None = None
+    """esp or ah."""
+    local: str | None = None
+    """Address that spi_in belongs to."""
+    remote: str | None = None
+    spi_in: int | None = None
+    spi_out: int | None = None
+    username: str | None = None
+    lease: str | None = None
+    """Address given to the peer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +175,22 @@ class Answer:
     connections: tuple[str, ...] = ()
     """Names of the connections it holds, sorted; instances and expansions (`name/1x2`) belong to their parent."""
     child_sas: tuple[ChildSa, ...] = ()
+    """The established ones, by serial number."""
+    negotiating: tuple[ChildSa, ...] = ()
+    """The others."""
+    ike_sas: tuple[IkeSa, ...] = ()
+    loaded: tuple[Loaded, ...] = ()
+    listening: tuple[Listening, ...] = ()
+    nat_t: bool | None = None
+    fips: bool | None = None
+    seccomp: str | None = None
+    selinux: str | None = None
+    nssdir: str | None = None
+    secrets_file: str | None = None
+    unknown_lines: int = 0
+    """How many lines of its output were not understood."""
+    unknown: tuple[str, ...] = ()
+    """The first of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +210,7 @@ class Unit:
     """systemd's Result: success, exit-code, signal, core-dump, timeout, start-limit-hit."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Stranger:
+class Stranger(t.NamedTuple):
     """A process that is no pluto and holds an IKE port."""
 
     port: int
@@ -135,8 +237,7 @@ class Leftovers:
         return bool(self.policies or self.sas or self.interfaces)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tables:
+class Tables(t.NamedTuple):
     """Sizes of the kernel's SA and policy tables, larval SAs and the sockets' own policies included."""
 
     sas: int = 0
@@ -144,6 +245,134 @@ class Tables:
     policies_out: int = 0
     policies_fwd: int = 0
     policies_socket: int = 0
+
+
+class Listing(t.NamedTuple):
+    """Which SAs and policies are to be told one by one."""
+
+    limit: int = 0
+    """At most so many of each; 0: none."""
+    address: str | None = None
+    """Only those that concern this address or network; None: all."""
+
+
+class Total(t.NamedTuple):
+    """What the mature SAs of one reqid have carried."""
+
+    reqid: int
+    sas: int
+    bytes: int
+    packets: int
+
+
+class Contents(t.NamedTuple):
+    """What is in the kernel's tables, whoever put it there."""
+
+    tables: Tables
+    larval: int = 0
+    """How many of the SAs have no keys yet."""
+    foreign_sas: int = 0
+    foreign_policies: int = 0
+    totals: tuple[Total, ...] = ()
+    """By reqid."""
+    offloaded: int = 0
+    """How many SAs a network device works on."""
+    spis: frozenset[tuple[str, int]] = frozenset()
+    """Destination address and SPI of every mature ESP or AH SA."""
+    own_spis: frozenset[tuple[str, int]] = frozenset()
+    """Those of them that a pluto made."""
+    asked: frozenset[int] = frozenset()
+    """The reqids that a pluto's policies ask for."""
+    statistics: tuple[tuple[str, int], ...] = ()
+    """Counters that are not zero, with their name in /proc/net/xfrm_stat."""
+    acq_expires: int | None = None
+    """Seconds that a larval SA lives."""
+    sa_list: tuple[dict[str, t.Any], ...] = ()
+    """As in the facts, JSON-ready, and only as many as were asked for."""
+    policy_list: tuple[dict[str, t.Any], ...] = ()
+
+
+class Interface(t.NamedTuple):
+    """A network device through which IPsec routes."""
+
+    name: str
+    kind: str
+    """xfrm, vti, vti6 or ipsec."""
+    if_id: int | None
+    """Of an xfrm device."""
+    link: str | None
+    """The device below it."""
+    up: bool
+    mtu: int
+    addresses: tuple[str, ...]
+
+
+class Route(t.NamedTuple):
+    """A default route of the main table."""
+
+    family: t.Literal["ipv4", "ipv6"]
+    interface: str
+    gateway: str | None
+    """None: the destination is on the link."""
+    metric: int
+
+
+class Owner(t.NamedTuple):
+    """A socket on an IKE port, and who holds it."""
+
+    port: int
+    """UDP port, 500 or 4500."""
+    address: str
+    pid: int | None
+    """None: not visible, for example a process in a container that shares the network namespace."""
+    name: str
+
+
+class Settings(t.NamedTuple):
+    """The host's own settings that decide whether traffic reaches and leaves tunnels."""
+
+    ip_forward: dict[str, bool | None]
+    """By family; None: the kernel has none of that family."""
+    rp_filter: dict[str, int]
+    send_redirects: dict[str, int]
+    accept_redirects: dict[str, int]
+    """By interface, with `all` and `default`, for IPv4: Documentation/networking/ip-sysctl.rst."""
+    default_route: tuple[Route, ...]
+    """In the order of their use."""
+    ike_ports: tuple[Owner, ...]
+
+
+Traffic = t.Literal["esp", "ike", "nat-t"]
+
+
+class Refusal(t.NamedTuple):
+    """A rule of the firewall that lets in nothing of a kind that a peer begins."""
+
+    what: Traffic
+    table: str
+    """With its family, as nft writes it: inet filter."""
+    chain: str
+    rule: str
+    """The rule, or the chain's policy."""
+
+
+class Firewall(t.NamedTuple):
+    """What the host's firewall does with what comes in for IPsec, where that can be told."""
+
+    tool: t.Literal["nftables", "iptables"] | None
+    """What was read; None: neither is installed."""
+    refuses: tuple[Refusal, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigFault:
+    """What is wrong with ipsec.conf."""
+
+    kind: t.Literal["missing", "invalid"]
+    reason: str
+    """One sentence."""
+    output: str = ""
+    """All that the program said about it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,6 +431,8 @@ class State:
     program: Program | None
     config: str
     """Path of ipsec.conf."""
+    config_fault: ConfigFault | None
+    """Whether it is there is always looked at, whether it parses only while no pluto runs."""
     manager: str
     unit: Unit | None
     plutos: tuple[Process, ...]
@@ -213,6 +444,8 @@ class State:
     old_locks: tuple[str, ...]
     """Files that are there only while IPsec is up: ipsec_setup.pid and ipsec.info of Openswan's setup script,
     the subsystem lock of init scripts, and the saved resolv.conf."""
+    log_rules: tuple[str, ...]
+    """Rules of `nflog-all=` in the firewall, in words. Only looked for while no pluto runs."""
     control: Control
     answer: Answer | None
     """None: no control socket, or no answer in time."""
@@ -223,6 +456,8 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
+    at: float = dataclasses.field(default=0.0, compare=False)
+    """When it was, in seconds since the epoch."""
     reload: Reload | None = None
     """Only looked for when asked to reload, and while a pluto answers."""
 

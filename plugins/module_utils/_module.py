@@ -15,19 +15,16 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._clock import SystemClock
 from ._commands import LocalCommands
-from ._direct import DirectLauncher
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
-from ._klips import KlipsKernel, NoKernel, auto_backend
+from ._network import LocalNetwork
 from ._pluto import CONFIG, LocalPluto
-from ._script import ScriptLauncher, find_script
+from ._settings import config_setup
 from ._system import LockFile, SystemLog
-from ._systemd import SystemdLauncher, booted_with_systemd
-from ._xfrm import XfrmKernel
 
 if t.TYPE_CHECKING:
     from ._commands import RunCommand
-    from ._host import Kernel, Launcher
+    from ._host import ConfigHost, Kernel, Launcher
 
 
 def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
@@ -44,51 +41,100 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         launcher=_launcher(launcher, commands, clock, config),
         pluto=pluto,
         kernel=_kernel(backend, commands, pluto),
-        journal=SystemLog(),
+        journal=SystemLog(lambda: _priority(commands, config)),
         guard=LockFile(),
         clock=clock,
+        network=LocalNetwork(commands),
     )
+
+
+def _priority(commands: LocalCommands, config: str) -> str | None:
+    """`syslog=`; None where nothing says so, also because the configuration cannot be read: that is told elsewhere."""
+    try:
+        return config_setup(commands, config).get("syslog")
+    except (ConfigError, DependencyError):
+        return None
+
+
+# Below, what a host does not need is not imported: it would be compiled anew at every run.
 
 
 def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: str) -> Launcher:
     """The launcher of that name; `auto` takes the one that starts IPsec when this host boots, else none but pluto."""
+    from ._systemd import SystemdLauncher, booted_with_systemd
+
     if name == "systemd" and not booted_with_systemd():
         raise ConfigError("launcher systemd: this host was not booted with systemd; use launcher auto")
     if name == "systemd" or (name == "auto" and booted_with_systemd()):
         return SystemdLauncher(commands)
-    script = find_script() if name in ("auto", "script") else None
-    if script is not None:
-        return ScriptLauncher(commands, clock, script)
+    if name in ("auto", "script"):
+        from ._script import ScriptLauncher, find_script
+
+        script = find_script()
+        if script is not None:
+            return ScriptLauncher(commands, clock, script)
     if name == "script":
         raise ConfigError(
             "launcher script: there is no init script ipsec, or systemd runs this host; use launcher auto"
         )
+    from ._direct import DirectLauncher
+
     return DirectLauncher(commands, clock, config)
 
 
 def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:
+    program = pluto.program() if name == "auto" else None
+    if program is not None and not program.knows_klips:
+        name = "xfrm"
+    if name == "xfrm":
+        from ._xfrm import XfrmKernel
+
+        return XfrmKernel(commands)
+    from ._klips import KlipsKernel, NoKernel, auto_backend
+
     if name == "auto":
-        name = auto_backend(commands, pluto.config, pluto.program())
-    if name == "klips":
-        return KlipsKernel(commands, config=pluto.config)
-    return XfrmKernel(commands) if name == "xfrm" else NoKernel()
+        name = auto_backend(commands, pluto.config, program)
+    if name == "xfrm":
+        return _kernel(name, commands, pluto)
+    return KlipsKernel(commands, config=pluto.config) if name == "klips" else NoKernel()
+
+
+def _config_host(host: Host, run_command: RunCommand) -> ConfigHost:
+    from ._host import ConfigHost
+    from ._install import LocalFiles
+    from ._preflight import Unshared
+
+    commands = LocalCommands(run_command)
+    return ConfigHost(**vars(host), files=LocalFiles(commands), sandbox=Unshared(commands))
 
 
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
+    _end(module, lambda: action(local_host(module.run_command, **options)))
+
+
+def run_config(module: AnsibleModule, action: t.Callable[[ConfigHost], dict[str, t.Any]]) -> None:
+    """The same, of an action that installs a configuration."""
+    command = module.run_command
+    _end(module, lambda: action(_config_host(local_host(command, config=module.params["config"]), command)))
+
+
+def _end(module: AnsibleModule, action: t.Callable[[], dict[str, t.Any]]) -> None:
     try:
-        result = action(local_host(module.run_command, **options))
+        result = action()
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),
             "error": {"type": type(exc).__name__, **exc.details},
-            "changed": bool(exc.done),
+            "changed": bool(exc.done) or exc.changed,
             "actions": list(exc.done),
         }
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**failure)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)

@@ -28,6 +28,12 @@ LOAD = {
     "klips": "load KLIPS and attach its interfaces",
 }
 
+QUIET = 5.0
+"""Seconds after which a connection that nobody is loading was rejected: pluto starts its addconn before it answers, and
+the newest version goes on by itself for a moment when that has ended."""
+REASONS = 3
+"""Rejected connections whose reason is looked for in the log, and told."""
+
 BRIEF = 1.0
 """Seconds that the manager has for an orderly stop of a pluto that does not answer: it cannot succeed."""
 
@@ -59,7 +65,9 @@ class StopPluto:
     title: str = "stop pluto"
 
     def check(self, host: Host, state: State) -> None:
-        """Stopping is possible from any state."""
+        """A pluto that ends in peace takes all away; what another leaves must be removable. Else nothing hinders."""
+        if not self.answers and self.flush != "none":
+            host.kernel.check_clean()
 
     def apply(self, host: Host) -> None:
         """The manager first, so that it starts nothing again; then every pluto that is left."""
@@ -95,7 +103,11 @@ class CleanUp:
     title: str = "clean up after a dead pluto"
 
     def check(self, host: Host, state: State) -> None:
-        """Nothing can be in the way but the file system itself."""
+        """Refuse where files or devices that are to be removed cannot be."""
+        if _has_files(state):
+            host.pluto.check_rundir(room=False)
+        if self.flush != "none":
+            host.kernel.check_clean()
 
     def apply(self, host: Host) -> None:
         """Remove it."""
@@ -113,6 +125,7 @@ def _cleaned(state: State, flush: Flush) -> State:
         state,
         lock=Lock(state.lock.path),
         old_locks=(),
+        log_rules=(),
         control=Control(state.control.path),
         leftovers={
             "own": Leftovers(foreign_policies=left.foreign_policies, foreign_sas=left.foreign_sas),
@@ -130,7 +143,8 @@ class RepairLock:
     title: str = "write the lock file anew"
 
     def check(self, host: Host, state: State) -> None:
-        """Nothing can be in the way but the file system itself."""
+        """Refuse where it cannot be written."""
+        host.pluto.check_rundir(room=True)
 
     def apply(self, host: Host) -> None:
         """Write it."""
@@ -193,28 +207,47 @@ class StartPluto:
     title: str = "start pluto"
 
     def check(self, host: Host, state: State) -> None:
-        """Refuse without a program, a way to start it, a free IKE port, or a configuration that parses."""
+        """Refuse without what can be seen to be missing, be it a program, a folder or a configuration that parses."""
         if state.program is None:
             raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
         host.launcher.check_start()
+        host.pluto.check_config()
+        host.pluto.check_rundir(room=True)
+        host.pluto.check_nss()
         for stranger in state.strangers:
             who = f"{stranger.name} (pid {stranger.pid})" if stranger.pid else "a process that cannot be seen from here"
             raise ConfigError(f"UDP port {stranger.port}, which pluto needs, is held by {who}; stop that first")
-        host.pluto.check_config()
 
     def apply(self, host: Host) -> None:
-        """Return when nothing is missing; DaemonError names what was missing when the time was over."""
+        """Return when nothing is missing; DaemonError names what is, when the time is over or it will not come."""
         deadline = host.clock.now() + self.timeout
         host.launcher.start(self.timeout)
         if self.wait == "none":
             return
         declared = host.pluto.declared()
-        missing = wait_until(lambda: not_ready(host, self.wait, declared), deadline - host.clock.now(), host.clock)
-        if missing:
+        quiet_since: float | None = None
+
+        def look() -> Missing | None:
+            nonlocal quiet_since
+            missing = not_ready(host, self.wait, declared)
+            if missing is None or not missing.rejected:
+                quiet_since = None
+                return missing
+            quiet_since = host.clock.now() if quiet_since is None else quiet_since
+            if host.clock.now() - quiet_since >= QUIET:
+                raise _rejection(host, missing.rejected)
+            return missing
+
+        missing = wait_until(look, deadline - host.clock.now(), host.clock)
+        if missing is not None and missing.rejected:
+            raise _rejection(host, missing.rejected)
+        if missing is not None:
             log = host.launcher.log()
             last = f"; last logged: {log[-1]}" if log else ""
             raise DaemonError(
-                f"pluto was started, but {missing} after {self.timeout:g} s{last}", timeout=self.timeout, log=list(log)
+                f"pluto was started, but {missing.what} after {self.timeout:g} s{last}",
+                timeout=self.timeout,
+                log=list(log),
             )
 
     def predict(self, state: State) -> State:
@@ -255,32 +288,57 @@ class Enable:
         return dataclasses.replace(state, unit=state.unit and dataclasses.replace(state.unit, enabled=self.enabled))
 
 
-def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> str | None:
-    """What a freshly started pluto still lacks, in words; None when it is as ready as `wait` asks."""
+class Missing(t.NamedTuple):
+    """What a freshly started pluto still lacks."""
+
+    what: str
+    rejected: tuple[str, ...] = ()
+    """Connections that it does not hold, though nobody is loading any."""
+
+
+def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> Missing | None:
+    """What a freshly started pluto still lacks; None when it is as ready as `wait` asks."""
     if not host.pluto.processes():
-        return "no pluto process was there"
+        return Missing("no pluto process was there")
     lock = host.pluto.lock()
     if lock.kind == "damaged":
-        return f"its lock file {lock.path} held no process id, as on a full file system,"
+        return Missing(f"its lock file {lock.path} held no process id, as on a full file system,")
     if host.pluto.control().kind != "listening":
-        return "it had no control socket"
+        return Missing("it had no control socket")
+    # asked before the connections are: none that is loaded in between must look rejected
+    loading = host.pluto.loading()
     answer = host.pluto.ask()
     if answer is None:
-        return "it did not answer on its control socket"
+        return Missing("it did not answer on its control socket")
     if not answer.interfaces:
-        return "it listened on no interface"
+        return Missing("it listened on no interface")
     if wait == "listening":
         return None
-    if host.pluto.loading():
-        return "it was still loading connections"
-    rejected = sorted(set(declared["add"]) - set(answer.connections))
+    if loading:
+        return Missing("it was still loading connections")
+    rejected = tuple(sorted(set(declared["add"]) - set(answer.connections)))
     if rejected:
-        return f"it had not loaded {', '.join(rejected)}"
+        return Missing(f"it had not loaded {', '.join(rejected)}", rejected)
     up = {parent(sa.connection) for sa in answer.child_sas}
     down = sorted(set(declared["start"]) - up)
     if wait == "established" and down:
-        return f"there was no tunnel for {', '.join(down)}"
+        return Missing(f"there was no tunnel for {', '.join(down)}")
     return None
+
+
+def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:
+    """Which connections pluto did not take, and why, by its log."""
+    reasons = []
+    for name in names[:REASONS]:
+        # an expansion of subnets is logged as "name/1x2"
+        lines = [line for line in host.launcher.log(f'"{name}') if f'"{name}"' in line or f'"{name}/' in line]
+        reasons += ([line for line in lines if "failed" in line] or lines)[-1:]
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return DaemonError(
+        f"pluto was started, but has not loaded {', '.join(names)}{why}; correct {host.pluto.config}, and restart",
+        connections=list(names),
+        log=reasons,
+    )
 
 
 def steps(desired: Desired, state: State) -> tuple[Step, ...]:
@@ -318,8 +376,12 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
 
 def _removable(desired: Desired, state: State) -> bool:
     """Whether anything that the errors name may be removed: `flush: none` leaves the kernel as it is."""
-    files = state.lock.kind != "absent" or state.control.kind != "absent" or state.old_locks
-    return bool(files) or (desired.flush != "none" and state.leftovers.own)
+    return _has_files(state) or bool(state.log_rules) or (desired.flush != "none" and state.leftovers.own)
+
+
+def _has_files(state: State) -> bool:
+    """Whether files are there that only a pluto should have."""
+    return state.lock.kind != "absent" or state.control.kind != "absent" or bool(state.old_locks)
 
 
 def _coming(desired: Desired, state: State) -> bool:

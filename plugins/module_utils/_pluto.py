@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import shutil
 import typing as t
 
+from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._model import Answer, Control, Lock, Stranger
+from ._log import read_history
+from ._model import ConfigFault, Control, Lock, Reload, Stranger
+from ._nflog import LogRules
 from ._processes import (
     end_processes,
     find_program,
@@ -24,11 +28,12 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._whack import parse_connections, parse_interfaces, parse_traffic, parse_version
+from ._settings import config_setup
+from ._whack import parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._model import Process, Program
+    from ._model import Answer, Process, Program
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -37,6 +42,14 @@ RUNDIR = "/run/pluto"
 ANSWER_TIMEOUT = 10.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
 
+LOAD_TIMEOUT = 60.0
+"""Seconds that a connection has to be loaded; it may have a name to resolve."""
+INITIATE_TIMEOUT = 2.0
+"""Seconds that the order to start a connection takes at most."""
+WHACK_ERRORS = range(20, 100)
+"""Exit statuses by which whack tells that pluto refused: include/oswlog.h of Openswan, lswlog.h of Libreswan."""
+SECRETS = "/etc/ipsec.secrets"
+
 SUBSYSTEM_LOCK = "/var/lock/subsys/ipsec"
 """Of sysvinit scripts."""
 SETUP_FILES = ("ipsec_setup.pid", "ipsec.info")
@@ -44,6 +57,15 @@ SETUP_FILES = ("ipsec_setup.pid", "ipsec.info")
 RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
 """In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
 RESOLV_MARKS = ("Libreswan", "Openswan")
+
+NSS_FILES = ("cert9.db", "key4.db")
+"""Of an NSS database; its third file, pkcs11.txt, may be missing."""
+
+NO_RIGHT = "no right to communicate with pluto"
+"""What whack says when the control socket refuses it for the lack of a permission: programs/whack/whack.c, 3.x to 5.x.
+"""
+DIRECT = ("addconn", "readwriteconf", "whack")
+"""Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
 
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
@@ -66,7 +88,9 @@ class LocalPluto:
         self._old_locks = (*(f"{rundir}/{name}" for name in SETUP_FILES), SUBSYSTEM_LOCK)
         self._resolv_backups = tuple(f"{rundir}/{name}" for name in RESOLV_BACKUPS)
         self._lock = f"{rundir}/pluto.pid"
+        self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
+        self._log_rules = LogRules(commands)
         self.config = config
 
     def program(self) -> Program | None:
@@ -88,25 +112,83 @@ class LocalPluto:
             )
         return program
 
+    def config_fault(self, *, parse: bool) -> ConfigFault | None:
+        """See Pluto.config_fault."""
+        if not os.path.exists(self.config):
+            return ConfigFault("missing", f"{self.config} does not exist")
+        if not parse:
+            return None
+        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        if done.status == 0:
+            return None
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err)
+
     def check_config(self) -> None:
         """See Pluto.check_config."""
-        if not os.path.exists(self.config):
-            raise ConfigError(f"{self.config} does not exist; write it, for example with the role xswan.ipsec.ipsec")
-        done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
+        fault = self.config_fault(parse=True)
+        if fault is not None and fault.kind == "missing":
+            raise ConfigError(f"{fault.reason}; write it, for example with the role xswan.ipsec.ipsec")
+        if fault is not None:
+            raise ConfigError(f"{fault.reason}; nothing was changed", output=fault.output)
+
+    def check_rundir(self, *, room: bool) -> None:
+        """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""
+        path = self._rundir
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise DependencyError(f"the run directory {path} is not a directory; remove what is there")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise DependencyError(
+                f"the run directory {path} is read-only; remount its file system read-write, and look why it is not"
+            )
+        space = os.statvfs(path)
+        # a file system that counts nothing has 0 of everything
+        if room and ((space.f_blocks and not space.f_bfree) or (space.f_files and not space.f_ffree)):
+            raise DependencyError(f"the file system of the run directory {path} is full; remove something from it")
+
+    def check_nss(self) -> None:
+        """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
+        folder = config_setup(self._commands, self.config).get("nssdir")
+        if folder is None:
+            return
+        if not os.path.isdir(folder):
+            raise DependencyError(f"there is no folder {folder} for pluto's NSS database; run `mkdir -m 700 {folder}`")
+        if not any(os.path.exists(f"{folder}/{name}") for name in NSS_FILES):
+            return
+        try:
+            done = self._commands.run("certutil", "-L", "-d", f"sql:{folder}", timeout=ANSWER_TIMEOUT)
+        except DependencyError:
+            return  # only who makes a database needs certutil
         if done.status != 0:
-            raise ConfigError(f"{self.config} is not valid: {done.reason}; nothing was changed", output=done.err)
+            raise DependencyError(
+                f"pluto's NSS database in {folder} is damaged: {done.reason}; put it back from a backup, or move its "
+                "files away and run `ipsec initnss` (its keys and certificates are lost then)"
+            )
 
     def declared(self) -> dict[str, tuple[str, ...]]:
-        """See Pluto.declared; ipsec_addconn(8)."""
-        options = {"add": ("--listadd", "--listroute", "--liststart"), "start": ("--liststart",)}
-        return {kind: tuple(sorted(set(self._listed(*lists)))) for kind, lists in options.items()}
+        """See Pluto.declared."""
+        wanted = {"add": ("add", "ondemand", "start", "keep"), "start": ("start",)}
+        configured = sorted(self.configured().items())
+        return {kind: tuple(name for name, auto in configured if auto in autos) for kind, autos in wanted.items()}
 
-    def _listed(self, *lists: str) -> t.Iterator[str]:
-        for option in lists:
-            done = self._ipsec("addconn", "--config", self.config, option, timeout=60)
-            if done.status != 0:
-                raise ConfigError(f"`ipsec addconn {option}` cannot read {self.config}: {done.reason}")
-            yield from done.out.split()
+    def configured(self) -> dict[str, str]:
+        """See Pluto.configured.
+
+        Of all programs that read ipsec.conf only this one tells every auto= at once, in Openswan 2.6 to Libreswan 5.x.
+        """
+        done = self._ipsec("readwriteconf", "--config", self.config, timeout=60)
+        if done.status != 0:
+            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}")
+        return parse_auto(done.out)
+
+    def certificates(self) -> dict[str, int]:
+        """See Pluto.certificates."""
+        return parse_certificates(self._ipsec("whack", "--listcerts", timeout=ANSWER_TIMEOUT).out)
+
+    def log(self, since: float) -> tuple[str, ...]:
+        """See Pluto.log."""
+        return read_history(self._commands, self.config, since)
 
     def processes(self) -> tuple[Process, ...]:
         """See Pluto.processes."""
@@ -119,6 +201,10 @@ class LocalPluto:
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
         return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
+
+    def log_rules(self) -> tuple[str, ...]:
+        """See Pluto.log_rules."""
+        return tuple(rule.title for rule in self._log_rules.find())
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -160,16 +246,73 @@ class LocalPluto:
     def ask(self) -> Answer | None:
         """See Pluto.ask."""
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if NO_RIGHT in status.err + status.out:
+            raise DependencyError(
+                f"pluto's control socket {self._control} refuses root: {status.reason}; "
+                "look at SELinux's log (`ausearch -m avc`), and in a container give it CAP_DAC_OVERRIDE"
+            )
         if status.status != 0:
             return None
+        program = self._program
+        if program is not None and program.name == "Openswan":
+            # its whack cannot ask for traffic
+            return parse_status(status.out, "")
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
         if traffic.status != 0:
             return None
-        return Answer(
-            interfaces=parse_interfaces(status.out),
-            connections=parse_connections(status.out),
-            child_sas=parse_traffic(traffic.out),
+        return parse_status(status.out, traffic.out)
+
+    def reload(self) -> Reload:
+        """See Pluto.reload."""
+        from . import _rehearsal, _secrets
+        from ._definitions import setup, sharers, stranded
+
+        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if status.status != 0:
+            raise DaemonError(f"pluto does not answer: {status.reason}; run the task again")
+        answer = parse_status(status.out, "")
+        secrets_file = setup(status.out).get("secrets", SECRETS)
+        wanted = _rehearsal.rehearse(self._commands, self.config, secrets_file)
+        auto = {name: auto for name, auto in self.configured().items() if auto != "ignore"}
+        definitions = {name: fields for name, fields in wanted.connections.items() if name in auto}
+        return Reload(
+            held=_rehearsal.held(status.out),
+            wanted=dataclasses.replace(wanted, connections=definitions),
+            auto=auto,
+            sharers=sharers(answer),
+            stranded=stranded(answer),
+            new_secrets=_secrets.changed(self.processes()[0], secrets_file),
         )
+
+    def reread_secrets(self) -> None:
+        """See Pluto.reread_secrets."""
+        from . import _secrets
+        from ._definitions import setup
+
+        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        signed = _secrets.signature(setup(status.out).get("secrets", SECRETS))
+        self._order("--rereadsecrets")
+        _secrets.note(self.processes()[0], signed)
+
+    def delete(self, name: str) -> None:
+        """See Pluto.delete."""
+        self._order("--name", name, "--delete")
+
+    def load(self, name: str, auto: str) -> None:
+        """See Pluto.load. addconn(8) with a name neither starts nor routes."""
+        done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
+        if done.status != 0:
+            raise DaemonError(f"pluto did not load connection {name}: {done.reason}", connection=name)
+        if auto == "start":
+            # a peer that does not answer is no failure of the order; up to 4.x whack stays to tell how it goes
+            self._ipsec("whack", "--name", name, "--initiate", "--asynchronous", timeout=INITIATE_TIMEOUT)
+        elif auto == "ondemand":
+            self._order("--name", name, "--route")
+
+    def _order(self, *options: str) -> None:
+        done = self._ipsec("whack", *options, timeout=ANSWER_TIMEOUT)
+        if done.status is None or done.status in WHACK_ERRORS:
+            raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")
 
     def listen(self) -> None:
         """See Pluto.listen."""
@@ -209,6 +352,7 @@ class LocalPluto:
         """See Pluto.remove_leftovers."""
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
+        self._log_rules.remove()
         for path in filter(os.path.exists, self._resolv_backups):
             self._restore_resolv_conf(path)
         for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):
@@ -233,7 +377,19 @@ class LocalPluto:
             ) from exc
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
+        """Run `ipsec` with these arguments: a shell script that takes longer than the programs it leads to."""
+        program = f"{self._folder}/{argv[0]}"
+        if self._folder is not None and argv[0] in DIRECT and os.access(program, os.X_OK):
+            return self._commands.run(program, *argv[1:], timeout=timeout)
         return self._commands.run("ipsec", *argv, timeout=timeout)
+
+    @functools.cached_property
+    def _folder(self) -> str | None:
+        """Folder of the programs that belong to the command `ipsec`; None where it is at another place than usual."""
+        command = shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
+        prefix = os.path.dirname(os.path.dirname(command))
+        folders = (f"{prefix}/{folder}/ipsec" for folder in ("libexec", "lib"))
+        return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
 
 
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:

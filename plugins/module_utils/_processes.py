@@ -9,6 +9,7 @@ Identity is (pid, start time), never the pid alone: pids are reused.
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
@@ -23,13 +24,26 @@ DELETED = " (deleted)"
 
 
 def find_program(name: str) -> tuple[Process, ...]:
-    """Every living process of this program, oldest first."""
+    """Every living process of this program, oldest first.
+
+    Not those that it has forked: such a child is about to become another program, or does a task for its parent.
+    """
     found = []
-    for pid, upgraded in running(name):
+    candidates = dict(running(name))
+    for pid, upgraded in candidates.items():
         since = start_time(pid)
-        if since is not None:
+        if since is not None and (len(candidates) == 1 or parent(pid) not in candidates):
             found.append(Process(pid, since, upgraded))
     return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+
+
+def parent(pid: int) -> int | None:
+    """Pid of the process that started this one, or has taken it over; None when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def running(name: str) -> t.Iterator[tuple[int, bool]]:
@@ -67,15 +81,33 @@ def _namespaces(pid: str) -> list[tuple[int, int]]:
 
 
 def start_time(pid: int) -> float | None:
-    """When the process was started, in seconds since the epoch; None when there is no such living process."""
-    # not at the top: the import costs 25 ms, and a stopped gateway does not need it
-    import psutil
+    """When the process was started, in seconds since the epoch; None when there is no such living process.
 
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.NoSuchProcess:
+    Field 22 of /proc/PID/stat, in ticks since boot; and field 3, the state: proc(5). Read here, as the import of psutil
+    alone costs 25 ms.
+    """
+    fields = _stat(str(pid))
+    if fields is None or fields[1] in ("Z", "X"):
         return None
+    return _boot_time() + int(fields[20]) / os.sysconf("SC_CLK_TCK")
+
+
+@functools.cache
+def _boot_time() -> int:
+    """Seconds since the epoch. Once a run: it moves with the host's clock, and identities must not."""
+    with open("/proc/stat", encoding="ascii") as table:
+        return next(int(line.split()[1]) for line in table if line.startswith("btime "))
+
+
+def _stat(pid: str) -> list[str] | None:
+    """Name of a process, then the fields of /proc/PID/stat that follow it; None when it ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            head, _paren, tail = file.read().rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # the name can hold blanks and parentheses
+    return [head.partition("(")[2], *tail.split()]
 
 
 def sockets(pid: int) -> t.Iterator[str]:
@@ -102,13 +134,9 @@ def socket_owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
 def zombies() -> t.Iterator[tuple[int, str]]:
     """Pid and name of every zombie of our own pid namespace."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                head, _paren, tail = file.read().rpartition(")")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
-        if tail.split()[0] == "Z":
-            yield int(pid), head.partition("(")[2]
+        fields = _stat(pid)
+        if fields is not None and fields[1] == "Z":
+            yield int(pid), fields[0]
 
 
 def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
@@ -118,8 +146,9 @@ def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
     result = []
     for process in found:
         try:
+            # the handle first: what psutil signals is what it has seen by then
             handle = psutil.Process(process.pid)
-            if handle.create_time() == process.started:
+            if start_time(handle.pid) == process.started:
                 result.append(handle)
         except psutil.NoSuchProcess:
             continue

@@ -88,7 +88,7 @@ class LoadConnection:
 
     def predict(self, state: State) -> State:
         """It is held as it is wanted."""
-        return _held(state, self.name, state.reload and state.reload.wanted.connections[self.name])
+        return _held(state, self.name, state.reload.wanted.connections[self.name] if state.reload else None)
 
 
 def _held(state: State, name: str, definition: frozenset[str] | None) -> State:

@@ -16,8 +16,8 @@ import typing as t
 
 from ._clock import wait_until
 from ._commands import ENVIRONMENT
-from ._direct import read_log
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._log import read_log
 from ._model import Process, Unit
 from ._pluto import CONFIG
 from ._processes import DELETED, end_processes, handles, start_time
@@ -153,9 +153,9 @@ class ScriptLauncher:
         if self._enabled() != enabled:
             raise ConfigError(f"{tool} did not {'enable' if enabled else 'disable'} {self._path}: {said}")
 
-    def log(self) -> tuple[str, ...]:
+    def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
-        return read_log(self._commands, self._config)
+        return read_log(self._commands, self._config, about)
 
     @property
     def _name(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._model import Answer
 from ._whack import parent
 
 if t.TYPE_CHECKING:
@@ -53,9 +54,9 @@ REPLACE = "run ipsec_setup with state started: it replaces this Pluto, and its t
 CLEAN_UP = "run ipsec_setup with state stopped to remove it, or state started to start afresh"
 
 
-def assess(state: State) -> Status:
-    """Name the state of the subsystem and everything that is odd about it."""
-    findings = (*_alive(state), *_unit(state)) if state.plutos else (*_left(state), *_unit(state))
+def assess(state: State, more: tuple[Finding, ...] = ()) -> Status:
+    """Name the state of the subsystem and everything that is odd about it; `more` are warnings from elsewhere."""
+    findings = (*(_alive(state) if state.plutos else _left(state)), *_unit(state), *_config(state), *more)
     findings = tuple(sorted(findings, key=lambda finding: finding.severity))
     word = next((f.id for f in findings if f.severity == "error"), "running" if state.plutos else "stopped")
     return Status(
@@ -144,6 +145,11 @@ def _left(state: State) -> t.Iterator[Finding]:
     if left.interfaces:
         names = ", ".join(left.interfaces)
         yield Finding("leftover-interface", "error", f"A Pluto that is gone has left the interface {names}", CLEAN_UP)
+    if state.log_rules:
+        rules = ", ".join(state.log_rules)
+        yield Finding(
+            "leftover-log-rule", "error", f"No Pluto runs, but packets are still logged for it: {rules}", CLEAN_UP
+        )
     if state.old_locks:
         names = ", ".join(state.old_locks)
         yield Finding("leftover-lock", "error", f"No Pluto runs, but its files are still there: {names}", CLEAN_UP)
@@ -198,6 +204,18 @@ def _unit(state: State) -> t.Iterator[Finding]:
         )
 
 
+def _config(state: State) -> t.Iterator[Finding]:
+    """What would make the next start fail. A host without the program needs no configuration."""
+    fault = state.config_fault
+    if fault is not None and state.program is not None:
+        yield Finding(
+            f"config-{fault.kind}",
+            "warning",
+            f"IPsec cannot be started: {fault.reason}",
+            "write it, for example with the role xswan.ipsec.ipsec" if fault.kind == "missing" else "correct it",
+        )
+
+
 def _flaps(unit: Unit) -> bool:
     """Whether the manager is between two attempts, or at one that is not its first."""
     if unit.active == "deactivating":  # it cleans up after the last one; a stop that was asked for has succeeded
@@ -248,8 +266,13 @@ def _amiss(reload: Reload) -> dict[str, str]:
 
 
 def report(state: State) -> dict[str, t.Any]:
-    """The facts of a gateway, JSON-ready: the value `ipsec` of both modules."""
-    status = assess(state)
+    """The facts that both modules return in `ipsec`, JSON-ready: the subsets min and daemon."""
+    return {**minimum(state), **daemon(state)}
+
+
+def minimum(state: State, more: tuple[Finding, ...] = ()) -> dict[str, t.Any]:
+    """The facts of the subset min. `more` are findings that are not seen in the State alone."""
+    status = assess(state, more)
     answer = state.answer
     sas = answer.child_sas if answer else ()
     return {
@@ -267,13 +290,29 @@ def report(state: State) -> dict[str, t.Any]:
         "launcher": state.manager,
         "unit": dataclasses.asdict(state.unit) if state.unit else None,
         "enabled": state.unit.enabled if state.unit else None,
-        "interfaces": list(answer.interfaces) if answer else [],
+        "backend": state.backend,
         "connections_loaded": len(answer.connections) if answer else None,
         "tunnels_up": len({parent(sa.connection) for sa in sas}),
-        "bytes_in": sum(sa.bytes_in for sa in sas),
-        "bytes_out": sum(sa.bytes_out for sa in sas),
-        "tunnels": [dataclasses.asdict(sa) for sa in sas],
-        "backend": state.backend,
-        "tables": dataclasses.asdict(state.tables) if state.tables else None,
-        "leftovers": dataclasses.asdict(state.leftovers),
+        "bytes_in": sum(sa.bytes_in or 0 for sa in sas),
+        "bytes_out": sum(sa.bytes_out or 0 for sa in sas),
+    }
+
+
+def daemon(state: State) -> dict[str, t.Any]:
+    """The facts of the subset daemon: what pluto says of itself; null is what it does not say."""
+    answer = state.answer or Answer()
+    pluto = state.plutos[0] if state.plutos else None
+    return {
+        "uptime": max(0, int(state.at - pluto.started)) if pluto and state.at else None,
+        "upgraded": any(process.upgraded for process in state.plutos),
+        "interfaces": list(answer.interfaces),
+        "listening": [listening._asdict() for listening in answer.listening],
+        "nat_t": answer.nat_t,
+        "fips": answer.fips,
+        "seccomp": answer.seccomp,
+        "selinux": answer.selinux,
+        "nssdir": answer.nssdir,
+        "secrets_file": answer.secrets_file,
+        "unknown_lines": answer.unknown_lines,
+        "unknown": list(answer.unknown),
     }

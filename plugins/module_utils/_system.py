@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import syslog
 import typing as t
@@ -17,15 +18,48 @@ from ._errors import DaemonError
 
 LOCK = "/run/xswan-ipsec.lock"
 
+FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
+    *("", "", "", ""),
+    *(f"local{number}" for number in range(8)),
+)
+"""By their numbers; RFC 5424 section 6.2.1, the names of syslog.h."""
+LEVELS = {
+    name: number
+    for number, names in enumerate(
+        ("emerg panic", "alert", "crit", "err error", "warning warn", "notice", "info", "debug")
+    )
+    for name in names.split()
+}
+PRIORITY = syslog.LOG_DAEMON | syslog.LOG_ERR
+"""daemon.error, the default of `syslog=`: ipsec.conf(5) of Openswan and of Libreswan up to 5.2."""
+
 
 class SystemLog:
-    """See the port `Journal`. Tag and priority are those of Openswan's `ipsec setup`."""
+    """See the port `Journal`. The tag is that of Openswan's `ipsec setup`."""
+
+    def __init__(self, priority: t.Callable[[], str | None] = lambda: None) -> None:
+        """`priority` gives the value of `syslog=`, and is asked once, before the first line."""
+        self._asked = priority
+
+    @functools.cached_property
+    def _priority(self) -> int:
+        said = parse_priority(self._asked() or "")
+        return PRIORITY if said is None else said
 
     def write(self, line: str) -> None:
         """See Journal.write."""
-        syslog.openlog("ipsec_setup", 0, syslog.LOG_DAEMON)
-        syslog.syslog(syslog.LOG_ERR, line)
+        syslog.openlog("ipsec_setup")
+        syslog.syslog(self._priority, line)
         syslog.closelog()
+
+
+def parse_priority(text: str) -> int | None:
+    """`facility.level` in the words of logger(1); None when it says nothing that the system log knows."""
+    facility, _dot, level = text.strip().lower().partition(".")
+    if not facility or facility not in FACILITIES or level not in LEVELS:
+        return None
+    return FACILITIES.index(facility) << 3 | LEVELS[level]
 
 
 class LockFile:

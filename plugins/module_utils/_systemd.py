@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._log import LOG_LINES, telling
 from ._model import Unit
 
 if t.TYPE_CHECKING:
@@ -19,7 +20,8 @@ UNIT = "ipsec.service"
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result")
 QUERY_TIMEOUT = 30.0
 """Seconds; systemd answers in milliseconds, and in seconds on a host that boots or is out of memory."""
-LOG_LINES = 15
+LOG_TAIL = 3000
+"""Lines of the journal that are looked at: a thousand connections' worth."""
 
 
 def booted_with_systemd() -> bool:
@@ -90,18 +92,18 @@ class SystemdLauncher:
         if done.status not in (0, None):
             raise DaemonError(f"systemd refused to {verb} {UNIT}: {done.reason}", log=list(self.log()))
 
-    def log(self) -> tuple[str, ...]:
+    def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
         done = self._commands.run(
             "journalctl",
             "--no-pager",
             "--quiet",
             "--output=cat",
-            f"--lines={LOG_LINES}",
+            f"--lines={LOG_TAIL}",
             f"--unit={UNIT}",
             timeout=QUERY_TIMEOUT,
         )
-        return tuple(done.out.splitlines())
+        return telling(done.out.splitlines(), about)[-LOG_LINES:]
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)

@@ -26,9 +26,25 @@ options:
       - V(stopped) ends every pluto of the host, also one that the service manager does not know, and removes what it
         or a dead one left in files and in the kernel.
       - V(restarted) checks that a start can work, then always stops and starts, and so drops every tunnel.
+      - V(reloaded) makes the connections of a running pluto those of its configuration, one by one. New ones are added,
+        those that the configuration does not have are deleted, and those whose definition differs are replaced.
+        All others keep their SAs. Secrets are read again when their files have changed.
+        First a throw-away pluto of the same version loads the configuration. What it refuses changes nothing.
+        A pluto that does not run is started.
+      - Connections between the same two hosts with the same identities share one IKE SA. When the one that set it up is
+        replaced or deleted, V(reloaded) replaces those that share it too, for pluto and its peer end them with it.
+      - Before the first change it is checked what a start needs. That is the program, the configuration,
+        the run directory, the NSS database, the IKE ports, and what starts pluto.
       - At least one of O(state) and O(enabled) is needed.
     type: str
-    choices: [started, stopped, restarted]
+    choices: [started, stopped, restarted, reloaded]
+  allow_restart:
+    description:
+      - Whether O(state=reloaded) may restart pluto, and so drop every tunnel, when C(config setup) has changed.
+        Pluto reads that only when it starts.
+      - When not, the keys that differ are in RV(restart_required).
+    type: bool
+    default: false
   enabled:
     description:
       - Whether the subsystem starts at boot.
@@ -67,7 +83,8 @@ options:
     description:
       - What a start waits for.
       - V(loaded) is that pluto answers, listens on a network interface, and holds every connection that its
-        configuration loads. A connection that pluto rejects makes the task fail and name it.
+        configuration loads. A connection that pluto rejects makes the task fail after a few seconds, and name it with
+        the reason from pluto's log.
       - Use V(listening) where a connection is known to be rejected, for example as its certificate comes later.
       - Use V(established) to go on only when every connection with C(auto=start) has its tunnel. That needs the peers.
       - V(none) goes on as soon as the service manager has started pluto.
@@ -80,7 +97,9 @@ options:
       - V(own) are those of pluto. It leaves those of other programs and of the administrator in place.
       - Use V(all) for what C(ipsec setup stop) does by its manual, everything in this network namespace.
       - Use V(none) to keep traffic blocked by the policies that a dead pluto left, until you have looked at them.
-      - The unit of Libreswan 4 flushes everything by itself at every stop, whatever is said here.
+      - The unit of Libreswan 4 and the pluto of Libreswan 5 flush everything by themselves at every start and stop,
+        whatever is said here. The result then has a warning that counts what is gone and was not pluto's.
+      - Policies and SAs of a connection with C(reqid=) in its configuration count as not pluto's.
     type: str
     choices: [own, all, none]
     default: own
@@ -114,6 +133,10 @@ EXAMPLES = r"""
     state: restarted
     start_timeout: 600
 
+- name: Take over a new configuration, and leave the tunnels alone whose connections did not change
+  xswan.ipsec.ipsec_setup:
+    state: reloaded
+
 - name: Stop IPsec
   xswan.ipsec.ipsec_setup:
     state: stopped
@@ -127,7 +150,8 @@ actions:
   elements: str
   sample: [load the kernel's XFRM interface, start pluto]
 messages:
-  description: The lines that went to the system log, with the tag ipsec_setup and the priority daemon.error.
+  description: The lines that went to the system log, with the tag ipsec_setup and the priority that C(syslog=) of
+    C(config setup) names, by default daemon.error.
   returned: success
   type: list
   elements: str
@@ -142,6 +166,14 @@ repaired:
       severity: error
       message: "An orphaned Pluto is active (pid 814): no lock file"
       cure: "run ipsec_setup with state started: it repairs this, and no tunnel drops"
+restart_required:
+  description:
+    - Keys of C(config setup) whose values pluto will only take over when it is restarted.
+    - Only looked for by O(state=reloaded).
+  returned: success
+  type: list
+  elements: str
+  sample: [nhelpers]
 exit_status:
   description:
     - What C(ipsec setup) exits with for this command by its manual.
@@ -181,6 +213,8 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
     return Desired(
         running=None if state is None else state != "stopped",
         restart=state == "restarted",
+        reload=state == "reloaded",
+        allow_restart=params["allow_restart"],
         enabled=params["enabled"],
         wait=params["wait"],
         flush=params["flush"],
@@ -193,7 +227,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},
+            "state": {"type": "str", "choices": ["started", "stopped", "restarted", "reloaded"]},
+            "allow_restart": {"type": "bool", "default": False},
             "enabled": {"type": "bool"},
             "config": {"type": "path", "default": "/etc/ipsec.conf"},
             "launcher": {"type": "str", "choices": ["auto", "systemd", "script", "direct"], "default": "auto"},

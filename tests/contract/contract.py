@@ -18,13 +18,21 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import faults
+from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
+from ansible_collections.xswan.ipsec.plugins.module_utils._network import LocalNetwork
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
+from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
 
 
@@ -32,7 +40,7 @@ class World(t.Protocol):
     """A host and the accidents that can befall it. It is handed over, and left, with IPsec stopped."""
 
     @property
-    def host(self) -> Host:
+    def host(self) -> ConfigHost:
         """The ports under test."""
 
     def pluto_by_hand(self) -> None:
@@ -76,6 +84,20 @@ def check_stopped(world: World) -> None:
     assert (unit.active, unit.main_pid, unit.masked) == ("inactive", None, False)
 
 
+def check_ready(world: World) -> None:
+    """Nothing stands in the way of a start or a clean-up."""
+    host = world.host
+    host.launcher.check_start()
+    host.launcher.check_enable()
+    host.pluto.check_rundir(room=True)
+    host.pluto.check_nss()
+    assert host.pluto.log_rules() == ()
+    assert host.pluto.strangers() == ()
+    host.kernel.check_load()
+    host.kernel.check_clean()
+    assert host.launcher.log("no line holds this") == ()
+
+
 def check_start_and_stop(world: World) -> None:
     """The manager's pluto owns lock file and control socket, answers, and takes all away when it ends."""
     host = world.host
@@ -101,6 +123,32 @@ def check_start_and_stop(world: World) -> None:
     check_stopped(world)
     assert host.launcher.stop(90) is True
     check_stopped(world)
+
+
+def check_connections(world: World) -> None:
+    """The configuration, pluto and its log know the same connections."""
+    host = world.host
+    host.launcher.start(90)
+    _until(lambda: host.pluto.control().kind == "listening" and not host.pluto.loading())
+    answer = host.pluto.ask()
+    assert answer is not None
+    configured = host.pluto.configured()
+    assert {name for name, auto in configured.items() if auto != "ignore"} == set(answer.connections)
+    (pluto,) = host.pluto.processes()
+    for name in answer.connections:
+        assert any(f'"{name}"' in line for line in host.pluto.log(pluto.started))
+    assert answer.unknown_lines == 0
+    assert host.pluto.certificates() == {}
+    assert host.launcher.stop(90) is True
+    assert host.pluto.certificates() == {}
+    world.break_config()
+    refused = False
+    try:
+        host.pluto.configured()
+    except ConfigError:
+        refused = True
+    world.mend_config()
+    assert refused
 
 
 def check_by_hand(world: World) -> None:
@@ -209,7 +257,10 @@ def check_config(world: World) -> None:
     """A configuration that does not parse is a ConfigError, one that does is none."""
     pluto = world.host.pluto
     pluto.check_config()
+    assert pluto.config_fault(parse=True) is None
     world.break_config()
+    fault = pluto.config_fault(parse=True)
+    assert pluto.config_fault(parse=False) is None
     refusal = ""
     try:
         pluto.check_config()
@@ -217,6 +268,8 @@ def check_config(world: World) -> None:
         refusal = str(exc)
     world.mend_config()
     assert "not valid" in refusal
+    assert fault is not None
+    assert (fault.kind, "not valid" in fault.reason) == ("invalid", True)
     pluto.check_config()
 
 
@@ -226,11 +279,61 @@ def check_kernel(world: World) -> None:
     kernel.load()
     kernel.load()
     assert kernel.tables() is not None
+    contents = kernel.contents(Listing())
+    assert contents is not None
+    assert contents.tables == kernel.tables()
+    assert (contents.sa_list, contents.policy_list) == ((), ())
+    assert kernel.interfaces() == ()
+
+
+def check_network(world: World) -> None:
+    """The host's settings are told, whoever runs."""
+    settings = world.host.network.settings()
+    assert settings.ip_forward["ipv4"] is True
+    assert {"all", "eth0"} <= set(settings.rp_filter)
+    assert set(settings.rp_filter) == set(settings.send_redirects) == set(settings.accept_redirects)
+    assert all(route.interface for route in settings.default_route)
+    assert world.host.network.firewall().tool == "nftables"
+    assert world.host.network.firewall().refuses == ()
+
+
+def check_files(world: World) -> None:
+    """Files are replaced, and the newest of the old ones stay."""
+    files = world.host.files
+    path = files.real("/etc/xswan-contract.conf")
+    assert (files.read(path), files.mode(path)) == (None, None)
+    backups: list[str] = []
+    for text in ("one", "two", "three"):
+        backups += files.install((File(path, text, secret=text == "three"),), keep=5)
+        assert files.read(path) == text
+    assert [files.read(backup) for backup in backups] == ["one", "two"]
+    assert files.mode(path) == 0o600
+    assert files.glob("/etc/xswan-contract.*") == tuple(sorted((path, *backups)))
+    assert files.glob("/etc/xswan-contract*.conf") == (path,)
+    files.install((File(path, None), *(File(backup, None) for backup in backups)), keep=0)
+    assert files.glob("/etc/xswan-contract.*") == ()
+
+
+def check_sandbox(world: World) -> None:
+    """A pluto loads the candidate, and none is there for the host."""
+    host = world.host
+    host.sandbox.check()
+    text = "conn contract\n    left=%defaultroute\n    right=192.0.2.9\n    authby=secret\n    auto=start\n"
+    candidate = Candidate(host.pluto.config, (File(host.pluto.config, text),))
+    conf = read_conf(candidate.over(host.files), candidate.config)
+    trial = host.sandbox.load(candidate, conf, 300)
+    assert (trial.method, trial.checked, trial.started) == ("sandbox", 0, True)
+    assert parse_status(trial.status, "").connections == ("contract",)
+    assert faults(conf, trial) == ()
+    assert host.sandbox.check_only(candidate, candidate.over(host.files), "why").reason == "why"
+    check_stopped(world)
 
 
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
+    check_ready,
     check_start_and_stop,
+    check_connections,
     check_by_hand,
     check_ends,
     check_lock_file,
@@ -241,6 +344,9 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_enable,
     check_config,
     check_kernel,
+    check_files,
+    check_sandbox,
+    check_network,
 )
 
 
@@ -251,10 +357,13 @@ def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
+def run_command(
+    args: list[str], *, environ_update: dict[str, str], data: bytes | None = None, **_how: object
+) -> tuple[int, str, str]:
     """What AnsibleModule.run_command does, for this file runs where no Ansible is."""
-    done = subprocess.run(args, env={**os.environ, **environ_update}, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+    env = {**os.environ, **environ_update}
+    done = subprocess.run(args, env=env, input=data, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 class Gateway:
@@ -262,13 +371,16 @@ class Gateway:
 
     def __init__(self) -> None:
         commands = LocalCommands(run_command)
-        self.host = Host(
+        self.host = ConfigHost(
             SystemdLauncher(commands),
             LocalPluto(commands),
             XfrmKernel(commands),
             SystemLog(),
             LockFile(),
             SystemClock(),
+            LocalNetwork(commands),
+            LocalFiles(commands),
+            Unshared(commands),
         )
         self._config = Path("/etc/ipsec.conf")
         self._good = self._config.read_text()

@@ -19,12 +19,13 @@ import dataclasses, json, subprocess, sys
 from {MODULE_UTILS}._xfrm import XfrmKernel
 for argv in json.loads(sys.argv[1]):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-print(json.dumps(dataclasses.asdict(XfrmKernel(None).tables())))
+print(json.dumps(XfrmKernel(None).tables()._asdict()))
 """
 CLEAN = f"""
 import dataclasses, json, os, socket, subprocess, sys
 from {MODULE_UTILS}._errors import IPsecError
-from {MODULE_UTILS}._xfrm import XfrmKernel, remove_device
+from {MODULE_UTILS}._devices import remove_device
+from {MODULE_UTILS}._xfrm import XfrmKernel
 commands, steps = json.loads(sys.argv[1]), sys.argv[2:]
 for argv in commands:
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
@@ -187,7 +188,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     for flush in ("own", "all"):
         kernel.clean(flush)
         looks.append(kernel.tables())
-print(json.dumps([dataclasses.asdict(look) for look in looks]))
+print(json.dumps([getattr(look, '_asdict', lambda: dataclasses.asdict(look))() for look in looks]))
 """
     first, leftovers, own, every = inside(script, ())
     assert first["policies_socket"] == 1
@@ -214,7 +215,7 @@ def test_a_device_that_cannot_be_removed_is_named(before: str, device: str, erro
     script = f"""
 import json, sys
 from {MODULE_UTILS}._errors import IPsecError
-from {MODULE_UTILS}._xfrm import remove_device
+from {MODULE_UTILS}._devices import remove_device
 {before}
 try:
     remove_device("{device}")

@@ -76,6 +76,16 @@ def test_ansible_doc_of_modules(name: str) -> None:
     assert doc["return"]["ipsec"]["description"]
 
 
+@pytest.mark.parametrize(
+    "name", ["configuration", "fleet_metrics", "fleet_page", "fleet_table", "gateways", "psk", "topology"]
+)
+def test_ansible_doc_of_filters(name: str) -> None:
+    output = run(BIN / "ansible-doc", "--type", "filter", "--json", f"xswan.ipsec.{name}")
+    (doc,) = json.loads(output[output.index("{") :]).values()
+    assert doc["doc"]["short_description"]
+    assert doc["return"]["_value"]["description"]
+
+
 def test_ansible_doc_of_the_role() -> None:
     output = run(BIN / "ansible-doc", "--type", "role", "--json", "xswan.ipsec.ipsec")
     role = json.loads(output[output.index("{") :])["xswan.ipsec.ipsec"]
@@ -104,7 +114,7 @@ def test_tarball_holds_the_project_and_nothing_else(tarball: Path) -> None:
         packed = {member.name for member in archive if not member.isdir()}
     litter = packed - set(files()) - {"MANIFEST.json", "FILES.json"}
     assert not litter, "build_ignore of galaxy.yml does not know these"
-    product = {path for path in files() if path.startswith(("plugins/", "roles/", "meta/", "LICENSES/"))}
+    product = {path for path in files() if path.startswith(("plugins/", "playbooks/", "roles/", "meta/", "LICENSES/"))}
     assert not product - packed
     assert {"README.md", "COPYING", "CHANGELOG.rst"} <= packed
     assert not {path for path in packed if path.startswith((".", "dev/", "demo/", "tests/output/"))}
@@ -122,3 +132,7 @@ def test_installed_from_the_tarball(tarball: Path, tmp_path: Path, only_localhos
     assert not result["changed"]
     assert result["ipsec"]["running"] in (True, False)
     assert result["ipsec"]["lines"]
+    page = tmp_path / "fleet.html"
+    playbook = ["xswan.ipsec.status", "-e", "ipsec_become=false", "-e", f"ipsec_report={page}"]
+    assert "GATEWAY" in run(BIN / "ansible-playbook", *playbook, cwd=tmp_path, env=env)
+    assert "localhost" in page.read_text(encoding="utf-8")

@@ -38,12 +38,13 @@ def test_no_ignore_files() -> None:
 
 
 def test_utilities_import_on_the_oldest_python() -> None:
-    """Every module_util imports on Python 3.9, with warnings as errors, as on a Debian 11 gateway."""
+    """Every module_util and plugin_util imports on Python 3.9, with warnings as errors, as on a Debian 11 gateway."""
     python = find_python(["3.9"])
     if python is None:
         pytest.skip("no Python 3.9 is installed (the Debian 11 gateway of the lab shows the same)")
     (ansible,) = CORES["2.19"].path.glob("lib/python3*/site-packages/ansible")
-    names = [path.stem for path in sorted((ROOT / "plugins/module_utils").glob("*.py"))]
+    folders = ("module_utils", "plugin_utils")
+    names = [f"{folder}.{path.stem}" for folder in folders for path in sorted((ROOT / "plugins" / folder).glob("*.py"))]
     assert names
     # Only the package ansible of the controller's environment: the rest of it is not for this Python.
     program = f"""
@@ -56,6 +57,6 @@ class Ansible:
 sys.meta_path.append(Ansible)
 sys.path.insert(0, {str(ROOT / ".ansible/collections")!r})
 for name in {names!r}:
-    importlib.import_module("ansible_collections.xswan.ipsec.plugins.module_utils." + name)
+    importlib.import_module("ansible_collections.xswan.ipsec.plugins." + name)
 """
     run(python, "-I", "-W", "error", "-c", program)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role's molecule scenario, run as a person would run it."""
+"""The role's molecule scenarios, run as a person would run them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def name(lab_name: c.Callable[[str], str]) -> c.Iterator[str]:
     remove(chosen)
 
 
-def test_scenario(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["default", "mesh"])
+def test_scenario(scenario: str, name: str, tmp_path: Path) -> None:
     # Inside of molecule nobody would see how long that takes.
     build_images(["bullseye", "trixie"])
     home = tmp_path / "home"
     home.mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MOLECULE_"))}
     done = subprocess.run(
-        [BIN / "molecule", "test"],
+        [BIN / "molecule", "test", "--scenario-name", scenario],
         cwd=ROOT,
         env={
             **kept,
@@ -59,7 +60,7 @@ def test_scenario(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     # A playbook that is missing is only a warning to molecule.
-    steps = re.findall(r"^INFO +\[default > (\w+)\] Executed: Successful$", done.stdout, re.MULTILINE)
+    steps = re.findall(rf"^INFO +\[{scenario} > (\w+)\] Executed: Successful$", done.stdout, re.MULTILINE)
     assert steps == ["destroy", "create", "prepare", "converge", "idempotence", "verify", "destroy"], done.stdout
 
     assert name not in known_labs()

@@ -3,6 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
@@ -59,3 +65,44 @@ def test_the_reason_of_a_failure_is_one_line() -> None:
     assert Completed(("x",), 1, "out\n", "").reason == "out"
     assert Completed(("x",), None, "", "").reason == "no end in time"
     assert Completed(("x",), 3, "", "").reason == "exit status 3"
+
+
+def test_a_command_apart_has_namespaces_of_its_own_and_our_data(commands: LocalCommands) -> None:
+    look = "cat; for name in net mnt pid; do readlink /proc/self/ns/$name; done; ip -brief link; echo $$"
+    done = commands.run_apart("sh", "-c", look, timeout=20, data=b"data\n")
+    data, *spaces, link, pid = done.out.splitlines()
+    assert (done.status, data, link.split()[0]) == (0, "data", "lo")
+    assert not {os.readlink(f"/proc/self/ns/{name}") for name in ("net", "mnt", "pid")} & set(spaces)
+    assert int(pid) < 10
+
+
+def test_a_command_apart_ends_in_time_with_all_it_started(commands: LocalCommands) -> None:
+    done = commands.run_apart("sh", "-c", "setsid sleep 61.25 & sleep 61.25", timeout=0.5)
+    assert done.status is None
+    assert not _sleepers("61.25")
+
+
+def test_a_command_apart_does_not_outlive_us() -> None:
+    """SIGKILL for the process that runs it: nothing can clean up, and nothing is left."""
+    program = (
+        "import subprocess, sys\n"
+        "from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands\n"
+        "def run_command(args, *, data, **how):\n"
+        "    subprocess.run(args, input=data)\n"
+        "LocalCommands(run_command).run_apart('sh', '-c', 'setsid sleep 62.25 & sleep 62.25', timeout=60)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen([sys.executable, "-c", program], env=env) as process:
+        assert wait_until(lambda: None if len(_sleepers("62.25")) == 2 else "sleep", 30, SystemClock()) is None
+        process.kill()
+    assert wait_until(lambda: "sleep" if _sleepers("62.25") else None, 30, SystemClock()) is None
+
+
+def _sleepers(seconds: str) -> list[str]:
+    """The processes of this host that sleep for so long."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(path.parent.name)
+    return found

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import typing as t
 
@@ -10,6 +11,7 @@ import pytest
 from accidents import (
     HEALTHY,
     STRANGE,
+    UNSTARTABLE,
     Accident,
     by_hand,
     damaged_lock,
@@ -22,6 +24,8 @@ from accidents import (
     hung,
     hung_by_hand,
     illicit,
+    leftover_interface,
+    log_rules,
     no_xfrm,
     not_installed,
     old_lock,
@@ -38,7 +42,7 @@ from accidents import (
     upgraded,
 )
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge, observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -48,6 +52,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     VerifyError,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
 from fake_host import FakeHost
@@ -63,7 +68,7 @@ TARGETS = tuple(
         [(None, False), (True, False), (False, False), (True, True)], [None, True, False], FLUSHES
     )
 )
-ORIGINS = tuple(accident for accident in (*HEALTHY, *STRANGE) if accident is not stranger)
+ORIGINS = tuple(accident for accident in (*HEALTHY, *STRANGE) if accident not in UNSTARTABLE)
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
@@ -98,15 +103,26 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
     for call in rehearsal.calls:
         fake = FakeHost()
         origin(fake)
+        before = whole_of(fake)
         fake.fail = call
         with pytest.raises(IPsecError) as caught:
             converge(desired, fake.host(), check_mode=False)
         assert whole.actions[: len(caught.value.done)] == caught.value.done
         assert len(caught.value.done) < len(whole.actions)
+        assert caught.value.changed is (bool(caught.value.done) or whole_of(fake) != before)
         fake.fail = None
         converge(desired, fake.host(), check_mode=False)
         assert bool(fake.plutos) is desired.running
         assert assess(observe(fake.host())).errors == frozenset()
+
+
+def whole_of(fake: FakeHost) -> dict[str, str]:
+    """The gateway itself, without what the fake keeps about its use."""
+    return {
+        name: repr(value)
+        for name, value in vars(fake).items()
+        if name not in ("clock", "_pids", "calls", "log", "fail")
+    }
 
 
 @pytest.mark.parametrize(
@@ -122,6 +138,8 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
         (dead, STOP, ["remove_leftovers", "clean"]),
         (damaged_lock, STOP, ["remove_leftovers", "clean"]),
         (old_lock, STOP, ["remove_leftovers", "clean"]),
+        (log_rules, STOP, ["remove_leftovers", "clean"]),
+        (log_rules, Desired(running=False, flush="none"), ["remove_leftovers", "clean"]),
         (orphaned, START, ["write_lock"]),
         (illicit, START, ["write_lock"]),
         (deaf, START, ["listen"]),
@@ -195,6 +213,21 @@ def test_repairs_keep_the_process_and_are_told() -> None:
         assert [finding["id"] for finding in result["repaired"]] == [origin.__name__]
 
 
+def test_a_pluto_that_is_busy_for_a_moment_keeps_its_tunnels() -> None:
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ()
+    assert fake.calls == []
+
+
+def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
+    fake = FakeHost()
+    orphaned(fake)
+    fake.busy_until = fake.clock.now() + 1
+    assert converge(START, fake.host(), check_mode=False).actions == ("write the lock file anew",)
+
+
 def test_a_stop_of_what_does_not_run_complains_and_cleans() -> None:
     fake = FakeHost()
     clean = converge(STOP, fake.host(), check_mode=False).to_result()
@@ -238,6 +271,9 @@ def test_a_stop_that_stops_nothing_is_not_believed() -> None:
         ({"installed": False}, DependencyError, "install the package libreswan"),
         ({"masked": True}, ConfigError, "systemctl unmask ipsec.service"),
         ({"config_error": "/etc/ipsec.conf is not valid"}, ConfigError, "not valid"),
+        ({"config_missing": True}, ConfigError, "does not exist"),
+        ({"rundir_error": "the run directory /run/pluto is read-only"}, DependencyError, "read-only"),
+        ({"nss_error": "pluto's NSS database is damaged"}, DependencyError, "NSS database is damaged"),
     ],
 )
 @pytest.mark.parametrize("origin", [stopped, running, hung])
@@ -267,6 +303,62 @@ def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> 
     assert converge(STOP, fake.host(), check_mode=False).actions == ()
 
 
+@pytest.mark.parametrize("desired", [START, STOP])
+def test_a_device_that_cannot_be_removed_is_named_before_anything_changes(desired: Desired) -> None:
+    fake = FakeHost()
+    leftover_interface(fake)
+    fake.pyroute2 = False
+    with pytest.raises(DependencyError, match="ipsec1"):
+        converge(desired, fake.host(), check_mode=False)
+    assert fake.calls == []
+    keep = dataclasses.replace(desired, flush="none")
+    converge(keep, fake.host(), check_mode=False)
+    assert fake.leftovers.interfaces == ("ipsec1",)
+
+
+@pytest.mark.parametrize("origin", [dead, orphaned])
+def test_files_that_cannot_be_written_or_removed_are_named_before_anything_changes(origin: Accident) -> None:
+    fake = FakeHost()
+    origin(fake)
+    fake.rundir_error = "the run directory /run/pluto is read-only"
+    with pytest.raises(DependencyError, match="read-only"):
+        converge(START, fake.host(), check_mode=False)
+    assert fake.calls == []
+
+
+def test_a_socket_that_refuses_root_ends_everything_before_anything_changes() -> None:
+    for desired in (START, STOP, RESTART):
+        fake = FakeHost()
+        running(fake)
+        fake.denied = True
+        with pytest.raises(DependencyError, match="refuses root"):
+            converge(desired, fake.host(), check_mode=False)
+        assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "desired", "flushes", "warned"),
+    [
+        (stopped, START, True, True),
+        (running, STOP, True, True),
+        (running, RESTART, True, True),
+        (running, START, True, False),
+        (running, STOP, False, False),
+        (running, Desired(running=False, flush="all"), True, False),
+        (orphaned, START, True, False),
+    ],
+)
+def test_what_the_distribution_flushes_is_told(origin: Accident, desired: Desired, flushes: bool, warned: bool) -> None:
+    fake = FakeHost()
+    origin(fake)
+    fake.flushes = flushes
+    fake.leftovers = Leftovers(foreign_policies=5, foreign_sas=4)
+    result = converge(desired, fake.host(), check_mode=False).to_result()
+    said = [line for line in result["warnings"] if line.startswith("5 policies and 4 SAs that pluto had not made")]
+    assert len(said) == warned
+    assert [line for line in result["messages"] if line in said] == said
+
+
 def test_nothing_to_enable_where_nothing_is_installed() -> None:
     fake = FakeHost()
     not_installed(fake)
@@ -274,12 +366,13 @@ def test_nothing_to_enable_where_nothing_is_installed() -> None:
         converge(Desired(enabled=True), fake.host(), check_mode=True)
 
 
-def test_no_xfrm_in_the_kernel_is_the_kernels_error() -> None:
+def test_a_kernel_that_has_no_xfrm_is_named_before_anything_changes() -> None:
     fake = FakeHost()
+    dead(fake)
     fake.xfrm_loaded = fake.xfrm_available = False
     with pytest.raises(KernelError):
         converge(START, fake.host(), check_mode=False)
-    assert fake.plutos == []
+    assert fake.calls == []
 
 
 def test_a_run_that_meets_another_one_fails_and_touches_nothing() -> None:
@@ -321,7 +414,6 @@ def test_start_waits_until_connections_are_loaded() -> None:
         ("listening", {"addresses": False}, "it listened on no interface after 7 s"),
         ("listening", {"disk_full": True}, "its lock file .* held no process id, as on a full file system, after 7 s"),
         ("loaded", {"loading_looks": 10**6}, "it was still loading connections after 7 s"),
-        ("loaded", {"declared": {"add": ("one", "two"), "start": ()}}, "it had not loaded two after 7 s"),
         ("established", {"declared": {"add": ("one",), "start": ("one",)}}, "there was no tunnel for one after 7 s"),
     ],
 )
@@ -332,6 +424,49 @@ def test_a_start_that_does_not_get_ready_says_what_is_missing(wait: t.Any, fault
     with pytest.raises(DaemonError, match=says) as caught:
         converge(Desired(running=True, start_timeout=7, wait=wait), fake.host(), check_mode=False)
     assert caught.value.done == ()
+
+
+REJECTION = '"two": failed to add connection: IKE encryption algorithm "nosuch" is not recognized'
+
+
+@pytest.mark.parametrize("wait", ["loaded", "established"])
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        ([], "has not loaded two; correct /etc/ipsec.conf"),
+        (
+            ['"two": IKE SA proposals', REJECTION, '"twofold": failed to add'],
+            f"has not loaded two: {REJECTION}; correct",
+        ),
+    ],
+)
+def test_a_start_whose_connection_is_rejected_ends_soon_and_says_why(wait: t.Any, log: list[str], why: str) -> None:
+    fake = FakeHost()
+    fake.loading_looks = 20
+    fake.declared = {"add": ("one", "two"), "start": ()}
+    fake.log = log
+    began = fake.clock.now()
+    with pytest.raises(DaemonError, match=why) as caught:
+        converge(Desired(running=True, wait=wait), fake.host(), check_mode=False)
+    assert 9 <= fake.clock.now() - began < 10, "20 looks while addconn runs, then 5 quiet seconds"
+    assert caught.value.details["connections"] == ["two"]
+    assert (caught.value.done, caught.value.changed) == ((), True), "pluto runs now"
+
+
+def test_a_connection_that_comes_late_was_not_rejected() -> None:
+    fake = FakeHost()
+    fake.answer = dataclasses.replace(fake.answer, connections=())
+    fake.arrivals = {fake.clock.now() + 4.5: "one"}
+    assert converge(START, fake.host(), check_mode=False).actions == ("start pluto",)
+
+
+def test_a_start_that_waits_for_tunnels_waits_to_the_end() -> None:
+    fake = FakeHost()
+    fake.declared = {"add": ("one",), "start": ("one",)}
+    began = fake.clock.now()
+    with pytest.raises(DaemonError, match="no tunnel for one after 90 s"):
+        converge(Desired(running=True, wait="established"), fake.host(), check_mode=False)
+    assert fake.clock.now() - began >= 90
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
-from ansible_collections.xswan.ipsec.plugins.module_utils._direct import LOG_LINES, DirectLauncher, last_lines
+from ansible_collections.xswan.ipsec.plugins.module_utils._direct import DirectLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 
 
@@ -108,20 +108,3 @@ def test_what_it_cannot_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at boot"):
         direct.enable(False)
     assert commands.asked == []
-
-
-@pytest.mark.parametrize(
-    ("text", "word", "lines"),
-    [
-        ("", "", ()),
-        ("one\ntwo", "", ("one", "two")),
-        ("a sshd[1]: x\na pluto[2]: y\n", "pluto", ("a pluto[2]: y",)),
-        # with plutodebug=private a debug line can be a key
-        ("| key: 00 11\nNov 23: | key: 00\na pluto[2]: | key\nfine a | b\n", "", ("fine a | b",)),
-        ("".join(f"{n}\n" for n in range(100)), "", tuple(str(n) for n in range(100 - LOG_LINES, 100))),
-    ],
-)
-def test_the_end_of_a_log(text: str, word: str, lines: tuple[str, ...], tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    path.write_text(text)
-    assert last_lines(str(path), word) == lines

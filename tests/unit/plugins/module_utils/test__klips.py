@@ -21,7 +21,6 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._klips import (
     auto_backend,
     available_stacks,
     choose_backend,
-    config_setup,
     default_device,
     parse_devices,
     parse_tncfg,
@@ -29,6 +28,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._klips import (
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Program, Tables
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import CONFIG
+from ansible_collections.xswan.ipsec.plugins.module_utils._settings import config_setup
 
 DEVICES = """\
 1: lo: <LOOPBACK,UP,LOWER_UP> mtu 16436 qdisc noqueue state UNKNOWN

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import collections.abc as c
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -64,6 +66,72 @@ def test_a_bad_configuration_is_refused_in_the_programs_words(tmp_path: object) 
     with pytest.raises(ConfigError, match="syntax error") as caught:
         LocalPluto(says, config=path).check_config()
     assert "nothing was changed" in str(caught.value)
+
+
+class Answers:
+    """Commands with an answer each, by a word of theirs."""
+
+    def __init__(self, **says: tuple[int, str, str]) -> None:
+        self.says = says
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        for word, (status, out, err) in self.says.items():
+            if word in argv or f"--{word}" in argv:
+                return Completed(argv, status, out, err)
+        raise DependencyError(f"the command {argv[0]} is not installed on this host")
+
+
+def test_whether_a_configuration_is_there_needs_no_program(tmp_path: Path) -> None:
+    config = tmp_path / "ipsec.conf"
+    pluto = LocalPluto(Says(None), config=str(config))
+    fault = pluto.config_fault(parse=False)
+    assert fault is not None
+    assert (fault.kind, fault.reason) == ("missing", f"{config} does not exist")
+    config.touch()
+    assert pluto.config_fault(parse=False) is None
+
+
+@pytest.mark.parametrize("name", ["", "new", "new/er"])
+def test_a_run_directory_that_is_missing_or_writable_is_fine(tmp_path: Path, name: str) -> None:
+    LocalPluto(Says(None), rundir=str(tmp_path / name)).check_rundir(room=True)
+
+
+def test_a_run_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pluto"
+    file.touch()
+    with pytest.raises(DependencyError, match=f"{file} is not a directory"):
+        LocalPluto(Says(None), rundir=str(file)).check_rundir(room=False)
+
+
+def nss(tmp_path: Path, status: int, err: str) -> LocalPluto:
+    """A pluto whose NSS database certutil reads like this."""
+    setup = (0, f"export nssdir='{tmp_path}/nss'\n", "")
+    return LocalPluto(Answers(configsetup=setup, certutil=(status, "", err)))
+
+
+def test_an_nss_database_that_is_well_or_still_to_be_made_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "nss").mkdir()
+    nss(tmp_path, 255, "SEC_ERROR_BAD_DATABASE").check_nss()
+    (tmp_path / "nss" / "cert9.db").touch()
+    nss(tmp_path, 0, "").check_nss()
+    LocalPluto(Answers(configsetup=(0, "export syslog='daemon.error'\n", ""))).check_nss()
+    LocalPluto(Answers(configsetup=(0, f"export nssdir='{tmp_path}/nss'\n", ""))).check_nss()
+
+
+def test_an_nss_database_that_is_damaged_or_has_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DependencyError, match="mkdir -m 700"):
+        nss(tmp_path, 0, "").check_nss()
+    (tmp_path / "nss").mkdir()
+    (tmp_path / "nss" / "key4.db").touch()
+    with pytest.raises(DependencyError, match=f"NSS database in {tmp_path}/nss is damaged.*SEC_ERROR_BAD_DATABASE"):
+        nss(tmp_path, 255, "certutil: function failed: SEC_ERROR_BAD_DATABASE: security library\n").check_nss()
+
+
+def test_a_socket_that_refuses_root_is_no_pluto_that_hangs() -> None:
+    refusal = 'whack: no right to communicate with pluto (access("/run/pluto/pluto.ctl"))\n'
+    with pytest.raises(DependencyError, match=r"refuses root.*no right to communicate"):
+        LocalPluto(Answers(whack=(33, "", refusal))).ask()
+    assert LocalPluto(Answers(whack=(33, "", "whack: is Pluto running?\n"))).ask() is None
 
 
 @pytest.mark.parametrize(
@@ -153,6 +221,23 @@ def test_processes_are_known_by_their_program(pluto: Path) -> None:
         finally:
             process.kill()
     assert process.pid not in [p.pid for p in look.processes()]
+
+
+def test_a_child_that_a_pluto_forks_is_no_pluto_of_its_own(tmp_path: Path) -> None:
+    look = LocalPluto(Says(None))
+    # a shell forks for a command in brackets
+    pluto = Path(shutil.copy(os.path.realpath("/bin/sh"), tmp_path / "pluto"))
+    with subprocess.Popen([pluto, "-c", "(while :; do sleep 1; done); true"]) as process:
+        try:
+            assert found(lambda: bool(children(process.pid)))
+            (child,) = children(process.pid)
+            assert found(lambda: os.path.realpath(f"/proc/{process.pid}/exe") == str(pluto))
+            assert os.path.realpath(f"/proc/{child}/exe") == str(pluto)
+            assert process.pid in [p.pid for p in look.processes()]
+            assert child not in [p.pid for p in look.processes()]
+        finally:
+            os.kill(child, signal.SIGKILL)
+            process.kill()
 
 
 def test_a_program_that_only_calls_itself_pluto_is_none() -> None:

@@ -22,9 +22,9 @@ RELOAD = Desired(running=True, reload=True)
 def running(held: dict[str, str], configured: dict[str, str]) -> FakeHost:
     """A gateway whose pluto holds `held`, and whose configuration has become `configured`."""
     fake = FakeHost()
-    fake.configured = held
+    fake.wanted = held
     fake.run_pluto()
-    fake.configured = configured
+    fake.wanted = configured
     return fake
 
 
@@ -34,7 +34,7 @@ def reload(fake: FakeHost, desired: Desired = RELOAD) -> tuple[str, ...]:
     assert fake.calls == []
     result = converge(desired, fake.host(), check_mode=False).to_result()
     assert (result["actions"], result["diff"]) == (foretold["actions"], foretold["diff"])
-    assert fake.held == fake.configured
+    assert fake.held == fake.wanted
     assert fake.lost == set()
     assert not fake.new_secrets
     assert converge(desired, fake.host(), check_mode=False).actions == ()
@@ -87,7 +87,7 @@ def test_secrets_come_first() -> None:
 def test_settings_need_a_restart() -> None:
     """They are named, and pluto is restarted only when that is allowed."""
     fake = running({"a": "1"}, {"a": "1"})
-    fake.settings = ("1", "2")
+    fake.nhelpers = ("1", "2")
     result = converge(RELOAD, fake.host(), check_mode=False).to_result()
     assert (result["changed"], result["restart_required"]) == (False, ["nhelpers"])
     assert reload(fake, dataclasses.replace(RELOAD, allow_restart=True)) == ("stop pluto", "start pluto")
@@ -96,7 +96,7 @@ def test_settings_need_a_restart() -> None:
 def test_a_stopped_gateway_is_started() -> None:
     """There is nothing to reload, and everything to load."""
     fake = FakeHost()
-    fake.configured = {"a": "1"}
+    fake.wanted = {"a": "1"}
     assert reload(fake) == ("start pluto",)
 
 
@@ -137,8 +137,8 @@ def test_every_difference_is_foretold_and_converges() -> None:
             again = next(
                 f
                 for f in every_difference()
-                if (f.held, f.configured, f.sharers, f.new_secrets)
-                == (fake.held, fake.configured, fake.sharers, fake.new_secrets)
+                if (f.held, f.wanted, f.sharers, f.new_secrets)
+                == (fake.held, fake.wanted, fake.sharers, fake.new_secrets)
             )
             assert_failure_is_survived(again, index)
 

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, running, several, stopped
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import observe
+from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, report
 from fake_host import FakeHost
 

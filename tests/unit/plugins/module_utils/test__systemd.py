@@ -62,6 +62,12 @@ def test_a_failed_start_brings_the_log() -> None:
     assert len(caught.value.details["log"]) == 3
 
 
+@pytest.mark.parametrize(("about", "lines"), [("", ('"a": added', '"b": failed', "done")), ('"b"', ('"b": failed',))])
+def test_the_log_is_told_without_debug_lines_for_they_may_hold_keys(about: str, lines: tuple[str, ...]) -> None:
+    text = '| secret 01 02\n"a": added\n|   "b" key 03\n"b": failed\ndone\n'
+    assert SystemdLauncher(Scripted({"journalctl": Completed((), 0, text, "")})).log(about) == lines
+
+
 def test_a_start_that_hangs_names_its_time() -> None:
     commands = Scripted({"start": Completed((), None, "", "")})
     with pytest.raises(DaemonError, match="did not start in 30 s"):

@@ -10,9 +10,10 @@ import pytest
 from ansible_collections.xswan.ipsec.plugins.module_utils import _module
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, VerifyError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._facts import DEFAULT, Request
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Listing
 from ansible_collections.xswan.ipsec.plugins.modules.ipsec_setup import desired_from
-from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import status
+from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import request_from, status
 from fake_host import FakeHost
 
 if t.TYPE_CHECKING:
@@ -32,13 +33,18 @@ class FakeModule:
 
     def __init__(self, *, diff: bool = False) -> None:
         self._diff = diff
+        self._warnings: list[str] = []
         self.params = {"config": "/etc/ipsec.conf", "launcher": "auto", "backend": "xfrm"}
 
     def run_command(self, args: list[str]) -> t.NoReturn:
         raise AssertionError(f"nothing runs here: {args}")
 
+    def warn(self, warning: str) -> None:
+        self._warnings.append(warning)
+
     def exit_json(self, **result: t.Any) -> t.NoReturn:
-        raise ExitedError(result)
+        assert "warnings" not in result, "Ansible wants to be told by warn()"
+        raise ExitedError({**result, "warnings": self._warnings})
 
     def fail_json(self, **result: t.Any) -> t.NoReturn:
         raise FailedError(result)
@@ -59,10 +65,12 @@ def run(action: t.Callable[..., dict[str, t.Any]], *, diff: bool = False) -> dic
         ("started", Desired(running=True, enabled=True, start_timeout=9, stop_timeout=8)),
         ("stopped", Desired(running=False, enabled=True, start_timeout=9, stop_timeout=8)),
         ("restarted", Desired(running=True, restart=True, enabled=True, start_timeout=9, stop_timeout=8)),
+        ("reloaded", Desired(running=True, reload=True, enabled=True, start_timeout=9, stop_timeout=8)),
     ],
 )
 def test_parameters_become_desired(state: str | None, desired: Desired) -> None:
     params = {"enabled": True, "start_timeout": 9, "stop_timeout": 8, "wait": "loaded", "flush": "own"}
+    params["allow_restart"] = False
     assert desired_from({**params, "state": state}) == desired
 
 
@@ -83,10 +91,30 @@ def test_no_diff_unless_asked_for() -> None:
     assert "diff" not in run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=True).to_result())
 
 
+def test_parameters_become_a_request() -> None:
+    params = {"gather_subset": ["kernel"], "connections": ["a*"], "list_limit": 5, "list_address": "192.0.2.1"}
+    assert request_from(params) == Request(frozenset({"min", "kernel"}), ("a*",), Listing(5, "192.0.2.1"))
+
+
+def test_an_unknown_subset_is_refused_with_those_that_there_are() -> None:
+    params = {"gather_subset": ["kernel", "!nets"], "connections": ["*"], "list_limit": 0, "list_address": None}
+    result = run(lambda _host: status(FakeHost().host(), params))
+    assert result["error"]["type"] == "ConfigError"
+    assert "no subset !nets; write any of all, min, daemon, connections, kernel, links, host, firewall" in result["msg"]
+
+
+def test_a_needless_stop_warns() -> None:
+    fake = FakeHost()
+    fake.old_lock = True
+    result = run(lambda _host: converge(Desired(running=False), fake.host(), check_mode=False).to_result())
+    assert result["warnings"] == ["stop ordered, but IPsec does not run; cleaning up anyway"]
+
+
 def test_result_of_status() -> None:
     fake = FakeHost()
     fake.run_pluto()
-    result = run(lambda _host: status(fake.host()))
+    params = {"gather_subset": list(DEFAULT), "connections": ["*"], "list_limit": 0, "list_address": None}
+    result = run(lambda _host: status(fake.host(), params))
     assert result["changed"] is False
     assert result["ipsec"] == result["ansible_facts"]["ipsec"]
     assert result["ipsec"]["pluto_pid"] == 800

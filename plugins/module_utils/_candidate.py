@@ -1,0 +1,141 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A configuration that is to be installed, and how it differs from the one that is. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ._ipsec_conf import matches
+
+if t.TYPE_CHECKING:
+    from ._ipsec_conf import IPsecConf, Source
+
+RUNTIME_SETUP_KEYS = frozenset({"plutodebug", "ddos-mode"})
+"""Keys of `config setup` that whack can change in a pluto that runs; all others are read at its start."""
+
+_QUOTED = re.compile(r'"([^"\n]+)"?')
+_BARE = re.compile(r":[ \t]+[A-Za-z_]+[ \t]+(\S+)")
+HIDDEN = "********"
+SHORTEST_SECRET = 4
+"""Characters; hiding shorter ones would blot out words of the language."""
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file as it is, or is to be."""
+
+    path: str
+    text: str | None
+    """None: there is no such file."""
+    secret: bool = False
+    """Its text is for nobody's eyes."""
+
+    @property
+    def mode(self) -> int:
+        """The permissions that it is to have; its owner is root."""
+        return 0o600 if self.secret else 0o644
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What is to be installed. Files that are not named here stay as they are."""
+
+    config: str
+    """Path of ipsec.conf, whether it is among the files or not."""
+    files: tuple[File, ...]
+
+    def over(self, source: Source) -> Overlay:
+        """The files as they will be."""
+        return Overlay(source, {file.path: file.text for file in self.files})
+
+
+class Overlay:
+    """A Source: new files over those that are there."""
+
+    def __init__(self, source: Source, texts: t.Mapping[str, str | None]) -> None:
+        self._source = source
+        self._texts = texts
+
+    def read(self, path: str) -> str | None:
+        """See Source.read."""
+        return self._texts[path] if path in self._texts else self._source.read(path)
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See Source.glob."""
+        there = set(self._source.glob(pattern)) - set(self._texts)
+        new = {path for path, text in self._texts.items() if text is not None and matches(path, pattern)}
+        return tuple(sorted(there | new))
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Two configurations, connection by connection. Names and keys are sorted."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Name, and the keys whose values differ."""
+    unchanged: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    """Keys of `config setup` whose values differ."""
+    secrets: bool = False
+
+    @property
+    def restart(self) -> tuple[str, ...]:
+        """The keys of `config setup` that a pluto which runs cannot take over."""
+        return tuple(key for key in self.setup if key not in RUNTIME_SETUP_KEYS)
+
+    def impact(self) -> tuple[str, ...]:
+        """What it means for the tunnels of a pluto that runs, once it takes the new configuration over; lines."""
+        lines = []
+        if self.setup:
+            what = "pluto must be restarted" if self.restart else "no restart needed"
+            lines.append(f"config setup: {', '.join(self.setup)} changed, {what}")
+        lines += [f"{name}: {', '.join(keys)} changed, will renegotiate" for name, keys in self.changed]
+        lines += [f"{name}: new" for name in self.added]
+        lines += [f"{name}: removed, its tunnel ends" for name in self.removed]
+        if self.secrets:
+            lines.append("secrets changed, pluto must read them again")
+        if lines:
+            lines.append(f"{len(self.unchanged)} untouched")
+            if not self.setup:
+                lines.append("no restart needed")
+        return tuple(lines)
+
+
+def difference(before: IPsecConf, after: IPsecConf, *, secrets: bool = False) -> Difference:
+    """How two configurations differ; `secrets`: whether a file of secrets does."""
+    old, new = before.names(), after.names()
+    keys = {name: _keys(before.effective(name), after.effective(name)) for name in new if name in old}
+    return Difference(
+        added=tuple(sorted(set(new) - set(old))),
+        removed=tuple(sorted(set(old) - set(new))),
+        changed=tuple(sorted((name, changed) for name, changed in keys.items() if changed)),
+        unchanged=tuple(sorted(name for name, changed in keys.items() if not changed)),
+        setup=_keys(before.setup(), after.setup()),
+        secrets=secrets,
+    )
+
+
+def _keys(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key)))
+
+
+def secrets_in(text: str) -> frozenset[str]:
+    """Every string of an ipsec.secrets(5) that may be a secret: what is quoted, and what follows a type."""
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = {match for pattern in (_QUOTED, _BARE) for match in pattern.findall(lines)}
+    found |= {word.strip('"') for word in found}
+    return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
+
+
+def hide(text: str, secrets: t.Iterable[str]) -> str:
+    """The text with every secret blotted out, the longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text

@@ -1,0 +1,180 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Install a configuration only after it was proven: observe -> try -> plan -> apply -> observe."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ._candidate import Candidate, Difference, File, difference, secrets_in
+from ._errors import ConfigError, DependencyError, VerifyError
+from ._faults import CURES, Fault, Trial, faults
+from ._ipsec_conf import IPsecConf, read_conf
+
+if t.TYPE_CHECKING:
+    from ._host import ConfigHost
+
+Preflight = t.Literal["auto", "sandbox", "static"]
+
+WHAT_STATIC_MISSES = (
+    "only the syntax was checked, not what pluto makes of it: algorithms, subnets and certificates may still be wrong"
+)
+SECRETS_NOT_SHOWN = "(secrets are not shown)\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What the task asks for."""
+
+    candidate: Candidate
+    secrets: tuple[str, ...]
+    """Files of secrets, whether they are to change or not."""
+    preflight: Preflight = "auto"
+    strict: bool = False
+    """Refuse also what is only a warning."""
+    accept: frozenset[str] = frozenset()
+    """Identities of faults that are to be warnings, and never refused."""
+    keep: int = 5
+    """Backups of each file."""
+    timeout: float = 60.0
+    """Seconds that the trial may take."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Installation:
+    """What was found, and what was done, or in check mode would be."""
+
+    before: tuple[File, ...]
+    changes: tuple[File, ...]
+    """The files that were not as they are to be."""
+    difference: Difference
+    trial: Trial
+    faults: tuple[Fault, ...]
+    backups: tuple[str, ...] = ()
+
+    def to_result(self) -> dict[str, t.Any]:
+        """The module's result."""
+        diff = self.difference
+        return {
+            "changed": bool(self.changes),
+            "files": [file.path for file in self.changes],
+            "backups": list(self.backups),
+            "preflight": self.trial.method,
+            "findings": [report(fault) for fault in self.faults],
+            "warnings": [f"{fault.message}; {fault.cure}" for fault in self.faults],
+            "connections": {
+                "added": list(diff.added),
+                "changed": {name: list(keys) for name, keys in diff.changed},
+                "removed": list(diff.removed),
+                "unchanged": len(diff.unchanged),
+            },
+            "setup_changed": list(diff.setup),
+            "restart_required": list(diff.restart),
+            "secrets_changed": diff.secrets,
+            "impact": list(diff.impact()),
+            "diff": [_diff(file, old) for file, old in zip(self.changes, self.before)],
+        }
+
+
+def report(fault: Fault) -> dict[str, t.Any]:
+    """A fault as the module returns it."""
+    return {**dataclasses.asdict(fault), "cure": fault.cure}
+
+
+def _diff(file: File, old: File) -> dict[str, str]:
+    texts = ["" if text is None else SECRETS_NOT_SHOWN if file.secret else text for text in (old.text, file.text)]
+    if file.secret and old.text is not None and file.text is not None and old.text != file.text:
+        texts = [SECRETS_NOT_SHOWN, f"changed {SECRETS_NOT_SHOWN}"]
+    return {"before_header": file.path, "after_header": file.path, "before": texts[0], "after": texts[1]}
+
+
+def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Installation:
+    """Try the candidate, and install it when nothing is wrong with it; in check mode only say what would be done.
+
+    ConfigError with all findings when it is refused; then, and after every other error, nothing has changed.
+    """
+    if check_mode:
+        return _tried(proposal, host)
+    with host.guard.exclusive(proposal.timeout * 2):
+        tried = _tried(proposal, host)
+        if not tried.changes:
+            return tried
+        backups = host.files.install(tried.changes, proposal.keep)
+        left = [file.path for file in tried.changes if _differs(host, file)]
+        if left:
+            raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
+        host.journal.write(f"installed {', '.join(file.path for file in tried.changes)}")
+        return dataclasses.replace(tried, backups=backups)
+
+
+def _differs(host: ConfigHost, file: File) -> bool:
+    mode = None if file.text is None else file.mode
+    return host.files.read(file.path) != file.text or host.files.mode(file.path) != mode
+
+
+def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
+    unknown = proposal.accept - CURES.keys()
+    if unknown:
+        raise ConfigError(f"accept: there is no finding {', '.join(sorted(unknown))}; it is one of {', '.join(CURES)}")
+    if host.pluto.program() is None:
+        raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
+    candidate = _resolved(proposal.candidate, host)
+    after_files = candidate.over(host.files)
+    before, after = read_conf(host.files, candidate.config), read_conf(after_files, candidate.config)
+    if after_files.read(candidate.config) is None:
+        raise ConfigError(f"{candidate.config} does not exist, and is not among what is to be installed")
+    trial = _try(proposal, candidate, after, host)
+    hidden: set[str] = set()
+    for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
+        for text in (host.files.read(path), after_files.read(path)):
+            hidden |= secrets_in(text or "")
+    found = tuple(
+        dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault
+        for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
+    )
+    _refuse(found, proposal)
+    changes = tuple(file for file in candidate.files if _differs(host, file))
+    olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
+    secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
+    return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
+
+
+def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:
+    if trial.reason:
+        yield Fault("no-sandbox", "warning", f"{trial.reason}; {WHAT_STATIC_MISSES}")
+
+
+def _resolved(candidate: Candidate, host: ConfigHost) -> Candidate:
+    files = tuple(dataclasses.replace(file, path=host.files.real(file.path)) for file in candidate.files)
+    twice = {file.path for file in files if [other.path for other in files].count(file.path) > 1}
+    if twice:
+        raise ConfigError(f"{', '.join(sorted(twice))} is to be installed twice, with different contents")
+    return Candidate(host.files.real(candidate.config), files)
+
+
+def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: ConfigHost) -> Trial:
+    reason = ""
+    if proposal.preflight != "static":
+        try:
+            host.sandbox.check()
+            return host.sandbox.load(candidate, after, proposal.timeout)
+        except DependencyError as exc:
+            if proposal.preflight == "sandbox":
+                raise
+            reason = str(exc)
+    return host.sandbox.check_only(candidate, candidate.over(host.files), reason)
+
+
+def _refuse(found: tuple[Fault, ...], proposal: Proposal) -> None:
+    judged = [fault for fault in found if fault.id not in proposal.accept]
+    wrong = [fault for fault in judged if proposal.strict or fault.severity == "error"]
+    if not wrong:
+        return
+    more = f" (and {len(wrong) - 1} more, see error.findings)" if len(wrong) > 1 else ""
+    raise ConfigError(
+        f"the configuration is refused, nothing was changed: {wrong[0].message}; {wrong[0].cure}{more}",
+        findings=[report(fault) for fault in found],
+    )

@@ -1,0 +1,181 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files of a configuration on this host: read, and replaced as one."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import glob
+import os
+import stat
+import typing as t
+
+from ._errors import ConfigError, DaemonError, DependencyError
+
+if t.TYPE_CHECKING:
+    from ._candidate import File
+    from ._commands import Commands
+
+NEW, OLD = ".xswan-new", ".xswan-old"
+"""What a name ends in while an installation is at work; no include of ipsec.conf or ipsec.secrets matches it."""
+BACKUP = "~"
+SELINUX = "security.selinux"
+"""The extended attribute that holds a file's context."""
+
+
+class LocalFiles:
+    """See the port `Files`."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def read(self, path: str) -> str | None:
+        """See Files.read."""
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as exc:
+            raise ConfigError(f"cannot read {path}: {exc.strerror}", errno=exc.errno) from exc
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See Files.glob."""
+        return tuple(sorted(filter(os.path.isfile, glob.glob(pattern))))
+
+    def mode(self, path: str) -> int | None:
+        """See Files.mode."""
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if (found.st_uid, found.st_gid) != (0, 0):
+            return -1
+        return stat.S_IMODE(found.st_mode)
+
+    def real(self, path: str) -> str:
+        """See Files.real."""
+        real = os.path.realpath(path)
+        if os.path.lexists(real) and not os.path.isfile(real):
+            raise ConfigError(f"{path} is no regular file, and is not touched; remove it or give another path")
+        folder = os.path.dirname(real)
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        found = os.stat(folder)
+        if found.st_uid != 0 or found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
+            raise ConfigError(
+                f"{path}: others than root may write to {folder}, so the file would not be safe there; "
+                f"`chown root:root {folder}; chmod go-w {folder}`, or give another path"
+            )
+        return real
+
+    def install(self, files: tuple[File, ...], keep: int) -> tuple[str, ...]:
+        """See Files.install."""
+        started: list[File] = []
+        try:
+            for file in files:
+                self._prepare(file)
+            for file in files:
+                started.append(file)
+                self._replace(file)
+        except OSError as exc:
+            for file in reversed(started):
+                self._put_back(file)
+            for file in files:
+                _unlink(file.path + NEW)
+            where = exc.filename or "a file"
+            raise DaemonError(
+                f"cannot install the configuration: {where}: {exc.strerror}; every file is as it was", errno=exc.errno
+            ) from exc
+        for folder in {os.path.dirname(file.path) for file in files}:
+            _sync(folder)
+        return tuple(backup for file in files for backup in self._file_away(file, keep))
+
+    def _prepare(self, file: File) -> None:
+        """Write the new file beside the old one; what an installation that was killed left there is overwritten."""
+        os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+        for name in (file.path + NEW, file.path + OLD):
+            _unlink(name)
+        if file.text is None:
+            return
+        new = file.path + NEW
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as out:
+            out.write(file.text.encode("utf-8", "surrogateescape"))
+            os.fchown(fd, 0, 0)
+            os.fchmod(fd, file.mode)
+            self._label(file.path, new)
+            out.flush()
+            os.fsync(fd)
+
+    def _label(self, path: str, new: str) -> None:
+        """Give a new file the SELinux context of the old one, or else the one that the policy has for the path."""
+        context = _context(path)
+        if context is not None:
+            os.setxattr(new, SELINUX, context)
+        elif _context(os.path.dirname(path)) is not None:
+            try:
+                done = self._commands.run("matchpathcon", "-n", path, timeout=20)
+            except DependencyError:
+                # no tools of SELinux: then there is no policy either, and the kernel's choice stands
+                return
+            if done.status == 0:
+                os.setxattr(new, SELINUX, done.out.strip().encode())
+
+    def _replace(self, file: File) -> None:
+        if os.path.lexists(file.path):
+            os.link(file.path, file.path + OLD, follow_symlinks=False)
+        if file.text is not None:
+            os.replace(file.path + NEW, file.path)
+        else:
+            os.unlink(file.path)
+
+    def _put_back(self, file: File) -> None:
+        if os.path.lexists(file.path + OLD):
+            os.replace(file.path + OLD, file.path)
+        elif file.text is not None and not os.path.lexists(file.path + NEW):
+            _unlink(file.path)
+
+    def _file_away(self, file: File, keep: int) -> t.Iterator[str]:
+        """Make the old file a backup, and remove the oldest backups."""
+        if not os.path.lexists(file.path + OLD):
+            return
+        if keep:
+            now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+            backup = f"{file.path}.{now}{BACKUP}"
+            if file.secret:
+                os.chmod(file.path + OLD, file.mode)
+            os.replace(file.path + OLD, backup)
+            yield backup
+        else:
+            os.unlink(file.path + OLD)
+        pattern = f"{glob.escape(file.path)}.[0-9]*T[0-9]*Z{BACKUP}"
+        for old in sorted(glob.glob(pattern))[:-keep] if keep else ():
+            os.unlink(old)
+
+
+def _context(path: str) -> bytes | None:
+    try:
+        return os.getxattr(path, SELINUX)
+    except OSError as exc:
+        if exc.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOENT):
+            return None
+        raise
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _sync(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One look at a host: what every module begins with. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._clock import wait_until
+from ._errors import DaemonError
+from ._model import Leftovers, State
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+    from ._model import Desired, Reload
+
+
+def observe(host: Host, desired: Desired | None = None) -> State:
+    """One look at the host; reads only. What costs more is looked at only when it is desired to be as asked."""
+    plutos = host.pluto.processes()
+    control = host.pluto.control()
+    answer = host.pluto.ask() if control.kind == "listening" else None
+    program = host.pluto.program()
+    return State(
+        at=host.clock.epoch(),
+        program=program,
+        config=host.pluto.config,
+        # a look at a living pluto costs two calls of its program already, and does not need the configuration
+        config_fault=host.pluto.config_fault(parse=not plutos and program is not None),
+        manager=host.launcher.name,
+        unit=host.launcher.unit(),
+        plutos=plutos,
+        loading=host.pluto.loading() if plutos else False,
+        zombies=() if plutos else host.pluto.zombies(),
+        lock=host.pluto.lock(),
+        old_locks=host.pluto.old_locks() if not plutos else (),
+        log_rules=host.pluto.log_rules() if not plutos else (),
+        control=control,
+        answer=answer,
+        backend=host.kernel.name,
+        tables=host.kernel.tables(),
+        leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
+        strangers=host.pluto.strangers() if not plutos else (),
+        reload=_compare(host, desired) if desired is not None and desired.reload and answer is not None else None,
+    )
+
+
+def _compare(host: Host, desired: Desired) -> Reload:
+    """What pluto holds and should hold, once it has read all that it was last told to."""
+    busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)
+    if busy:
+        raise DaemonError(f"pluto was still loading connections after {desired.start_timeout:g} s; try again later")
+    return host.pluto.reload()

@@ -1,0 +1,172 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the role's variables to the lines of ipsec.conf and ipsec.secrets, or to all that is wrong with them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._keys import pair_key
+from ._text import identity, key_lines, name_mistake, quoted, text_mistake
+from ._topology import connections
+
+Variables = t.Mapping[str, t.Any]
+
+_STATES: t.Final = ("present", "absent")
+_SECRET_KEYS: t.Final = ("ids", "psk", "xauth", "ppk", "ppk_id")
+_KINDS: t.Final = {"psk": "PSK", "xauth": "XAUTH", "ppk": "PPKS"}
+_PSK_FLOOR: t.Final = 8
+
+
+class Section(t.TypedDict):
+    """A section of ipsec.conf."""
+
+    title: str
+    lines: list[str]
+
+
+class Configuration(t.TypedDict):
+    """What the templates print. As long as there are mistakes, all else is empty."""
+
+    mistakes: list[str]
+    """Each begins with the path of the variable; none holds a secret."""
+    sections: list[Section]
+    secrets: list[str]
+
+
+def configuration(
+    variables: Variables, me: str, groups: t.Mapping[str, t.Sequence[str]], variable: t.Callable[[str], object]
+) -> Configuration:
+    """Check the role's variables, by their names, and say what the two files are to hold.
+
+    `me`, `groups` and `variable` are those of `_topology.connections`.
+    """
+    mistakes: list[str] = []
+    derived, wrong = connections(me, variables.get("ipsec_topology") or [], groups, variable)
+    mistakes += wrong
+    declared: dict[str, tuple[str, Variables]] = {one["name"]: ("ipsec_topology", one) for one in derived}
+    if len(declared) < len(derived):
+        names = [connection["name"] for connection in derived]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        mistakes.append(f"ipsec_topology: two peers of {me} would share the name {', '.join(twice)}; rename a gateway")
+    declared.update(_explicit(variables.get("ipsec_connections") or [], mistakes))
+
+    sections: list[Section] = []
+    for title, name in (("config setup", "ipsec_config_setup"), ("conn %default", "ipsec_connection_defaults")):
+        lines = key_lines(variables.get(name) or {}, name, mistakes)
+        if lines or title == "config setup":
+            sections.append({"title": title, "lines": lines})
+    for name, (path, connection) in sorted(declared.items()):
+        if connection.get("state", "present") == "present":
+            keys = {key: value for key, value in connection.items() if key not in ("name", "state")}
+            where = path if path.endswith("]") else f"{path}: {name}"
+            sections.append({"title": f"conn {name}", "lines": key_lines(keys, where, mistakes)})
+
+    wanted = [one for one in derived if declared[one["name"]][1].get("state", "present") == "present"]
+    secrets = _secrets(variables, wanted, mistakes)
+    if mistakes:
+        return {"mistakes": mistakes, "sections": [], "secrets": []}
+    return {"mistakes": [], "sections": sections, "secrets": secrets}
+
+
+def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tuple[str, Variables]]:
+    """The entries of ipsec_connections by name, each with its path."""
+    found: dict[str, tuple[str, Variables]] = {}
+    for index, entry in enumerate(entries):
+        path = f"ipsec_connections[{index}]"
+        if not isinstance(entry, t.Mapping):
+            mistakes.append(f"{path}: is no dictionary; allowed: one with name and keys of a conn section")
+            continue
+        wrong = name_mistake(entry.get("name"))
+        if wrong:
+            mistakes.append(f"{path}.name: {wrong}")
+            continue
+        if entry.get("state", "present") not in _STATES:
+            mistakes.append(f"{path}.state: {entry['state']!r} is unknown; allowed: {', '.join(_STATES)}")
+        name = str(entry["name"])
+        if name in found:
+            mistakes.append(f"{path}.name: {name} is the name of {found[name][0]} too; each connection needs its own")
+        found[name] = (path, entry)
+    return found
+
+
+def _secrets(variables: Variables, derived: t.Sequence[Variables], mistakes: list[str]) -> list[str]:
+    """The lines of ipsec.secrets: those of ipsec_secrets, and one for each other pair of the topology."""
+    lines: list[str] = []
+    taken: dict[tuple[str, ...], str] = {}
+    for index, entry in enumerate(variables.get("ipsec_secrets") or []):
+        path = f"ipsec_secrets[{index}]"
+        line, ids, kind = _secret(entry, path, variables, mistakes)
+        if kind != "psk":
+            lines.append(line)
+        elif ids in taken:
+            mistakes.append(f"{path}.ids: {' '.join(ids) or 'no id'} has a key in {taken[ids]} already")
+        else:
+            taken[ids] = path
+            lines.append(line)
+    for connection in derived:
+        ids = tuple(sorted((connection["leftid"], connection["rightid"])))
+        if ids not in taken and "secret" in str(connection.get("authby")).replace(",", " ").split():
+            taken[ids] = "ipsec_topology"
+            line, ids, kind = _secret({"ids": ids}, f"ipsec_topology: {connection['name']}", variables, mistakes)
+            lines.append(line)
+    return lines
+
+
+def _secret(
+    entry: object, path: str, variables: Variables, mistakes: list[str]
+) -> tuple[str, tuple[str, ...], str | None]:
+    """The line of an entry, its identities, sorted, and what it is. After a mistake the line is not to be used."""
+    if not isinstance(entry, t.Mapping):
+        mistakes.append(f"{path}: is no dictionary; allowed: one with {', '.join(_SECRET_KEYS)}")
+        return "", (), None
+    mistakes += [
+        f"{path}: key {key!r} is unknown; allowed: {', '.join(_SECRET_KEYS)}"
+        for key in entry
+        if key not in _SECRET_KEYS
+    ]
+    ids = tuple(sorted(str(one) for one in entry.get("ids") or []))
+    for one in ids:
+        wrong = text_mistake(one) if one else "holds an empty one; allowed: identities, or no list at all"
+        if wrong:
+            mistakes.append(f"{path}.ids: {wrong}")
+    kinds = [kind for kind in _KINDS if kind in entry] or ["psk"]
+    if len(kinds) > 1:
+        mistakes.append(f"{path}: has {' and '.join(kinds)}; allowed: one of {', '.join(_KINDS)}")
+    kind = kinds[0]
+    if (kind == "ppk") != ("ppk_id" in entry):
+        mistakes.append(f"{path}.ppk_id: goes with ppk; allowed: both or none")
+
+    texts = []
+    for key in ("ppk_id", kind) if "ppk_id" in entry else (kind,):
+        # A variable or a lookup that gave nothing is no wish for a derived key.
+        given = entry.get(key) or ""
+        text = str(given) if key in entry else _derived(ids, path, variables, mistakes)
+        wrong = text_mistake(text) if isinstance(given, (str, int)) else "is no text; allowed: one line of characters"
+        least = max(_PSK_FLOOR, int(variables.get("ipsec_psk_minimum") or 0)) if key == "psk" else 1
+        if not wrong and key in entry and len(text) < least:
+            least_of = " (ipsec_psk_minimum)" if key == "psk" else ""
+            wrong = f"has {len(text)} characters; allowed: {least} or more{least_of}"
+        if wrong:
+            mistakes.append(f"{path}.{key}: {wrong}")
+        texts.append(quoted(text))
+    index = "".join(f"{identity(one)} " for one in ids)
+    return f"{index}: {_KINDS[kind]} {' '.join(texts)}", ids, kind
+
+
+def _derived(ids: tuple[str, ...], path: str, variables: Variables, mistakes: list[str]) -> str:
+    master = variables.get("ipsec_psk_master")
+    if not master:
+        mistakes.append(f"{path}: has no key; set ipsec_psk_master, or give these ids a psk in ipsec_secrets")
+    elif len(ids) < 2:
+        mistakes.append(f"{path}.ids: a key is derived for a pair; give the ids of both ends, or a psk")
+    else:
+        try:
+            return pair_key(str(master), ids)
+        except ValueError as error:
+            wrong = f"ipsec_psk_master: {error}"
+            if wrong not in mistakes:
+                mistakes.append(wrong)
+    return ""

@@ -1,0 +1,388 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a look by ipsec_status costs a gateway: `make bench-status` prints it, and writes docs/benchmarks-status.md.
+
+Measured is CPU time (user and system, children included) on this machine's own kernel, in a box: namespaces in which
+the Debian 12 of the lab's image runs with its systemd, its Python and its pluto. A User-mode Linux gateway would do as
+well, but there every system call costs a multiple, and so ratios would be those of User-mode Linux.
+
+The kernel of this machine need not have ESP: SAs are larval ones, as `ip xfrm state allocspi` makes them, to pluto's
+reqids, and each has its policy. Connections are loaded by pluto, and none is up.
+
+What Ansible sends to a gateway is kept (ANSIBLE_KEEP_REMOTE_FILES) and run in the box, as Ansible would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections.abc as c
+import contextlib
+import functools
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+from lab import LabError, image
+from lab.tools import environment, progress, run
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+REPORT = CHECKOUT / "docs/benchmarks-status.md"
+SUITE = "bookworm"
+SAS = (0, 100, 1_000, 10_000)
+CONNECTIONS = (10, 100, 1_000)
+ROUNDS = 11
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+MODULE = "xswan.ipsec.ipsec_status"
+PAYLOADS = {
+    "ping": ("ansible.builtin.ping", ""),
+    "service_facts": ("ansible.builtin.service_facts", ""),
+    "ipsec_status": (MODULE, ""),
+    "min": (MODULE, "gather_subset=min"),
+}
+TOTALS = """
+import sys, time
+sys.path.insert(0, "/tmp/collections")
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
+kernel, work = XfrmKernel(None), sys.argv[1]
+look = kernel.tables if work == "counts" else lambda: kernel.contents(Listing())
+look()
+began = time.process_time()
+look()
+print((time.process_time() - began) * 1000)
+"""
+PARSE = """
+import subprocess, sys, time
+sys.path.insert(0, "/tmp/collections")
+from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
+text = subprocess.run(["ipsec", "whack", "--status"], capture_output=True, text=True, check=True).stdout
+began = time.process_time()
+parse_status(text, "")
+print((time.process_time() - began) * 1000)
+"""
+
+
+class Measured(t.NamedTuple):
+    """What one command took in each round."""
+
+    ms: list[float]
+    size: int
+    """Bytes of its output."""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.ms)
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} ({min(self.ms):.1f} to {max(self.ms):.1f})"
+
+
+class Box:
+    """A Debian 12 with systemd and pluto in namespaces of this machine."""
+
+    def __init__(self, pid: int, root: Path) -> None:
+        self._pid = pid
+        self._root = root
+        self.files = Path(f"/proc/{pid}/root")
+
+    def argv(self, *command: str) -> list[str]:
+        """Return the command line that runs a command in the box."""
+        enter = ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup"]
+        return [*enter, "chroot", str(self._root), "env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", *command]
+
+    def run(self, *command: str, stdin: str = "", timeout: float = 300) -> str:
+        """Run a command in the box; LabError with its words when it fails."""
+        done = subprocess.run(
+            self.argv(*command), input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if done.returncode != 0:
+            raise LabError(f"in the box: {' '.join(command)[:200]}: {done.stderr[-500:] or done.stdout[-500:]}")
+        return done.stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in the box."""
+        (self.files / path.lstrip("/")).write_text(text)
+
+    def measure(self, rounds: int, commands: dict[str, list[str]]) -> dict[str, Measured]:
+        """Run the commands in turn, so many rounds."""
+        order = json.dumps({"rounds": rounds, "commands": commands})
+        found = json.loads(self.run("python3", "/tmp/meter.py", stdin=order, timeout=1800))["found"]
+        return {name: Measured(values["ms"], int(values["bytes"][-1])) for name, values in found.items()}
+
+    def own_time(self, rounds: int, script: str, *arguments: str) -> Measured:
+        """What a script says of its own CPU milliseconds, so many rounds."""
+        times = [float(self.run("python3", "-c", script, *arguments)) for _round in range(rounds)]
+        return Measured(times, 0)
+
+
+@contextlib.contextmanager
+def booted() -> c.Iterator[Box]:
+    """Boot a box; everything of it ends with the `with` block."""
+    (disk,) = image.build([SUITE]).values()
+    kinds = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup")
+    with tempfile.TemporaryDirectory(prefix="xswan-bench") as top:
+        argv = ["unshare", *kinds, "--fork", "--kill-child=KILL", str(HERE / "box"), str(disk), top]
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True) as process:
+            try:
+                box = Box(_child(process), Path(top) / "root")
+                _wait(lambda: box.run("systemctl", "is-active", "multi-user.target"))
+                yield box
+            finally:
+                process.kill()
+
+
+def _child(process: subprocess.Popen[bytes]) -> int:
+    """Pid of systemd: the one child of unshare."""
+
+    def booting() -> int:
+        (pid,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if "systemd" not in os.readlink(f"/proc/{pid}/exe"):
+            raise LabError("not yet systemd")
+        return int(pid)
+
+    return _wait(booting)
+
+
+Found = t.TypeVar("Found")
+
+
+def _wait(look: c.Callable[[], Found], seconds: float = 60) -> Found:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return look()
+        except (LabError, OSError, ValueError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def payloads(box: Box) -> dict[str, int]:
+    """Put what Ansible would send into the box; return the sizes in bytes."""
+    sizes = {}
+    for name, (module, args) in PAYLOADS.items():
+        with tempfile.TemporaryDirectory(prefix="xswan-bench") as folder:
+            env = {
+                **{key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")},
+                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+                "ANSIBLE_KEEP_REMOTE_FILES": "1",
+                "ANSIBLE_PIPELINING": "0",
+                "ANSIBLE_REMOTE_TMP": folder,
+                "ANSIBLE_LOCALHOST_WARNING": "0",
+                "LC_ALL": "C.UTF-8",
+            }
+            # it also runs here, where it only looks; whether it can is not of interest
+            local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+            what = ["-m", module, *(["-a", args] if args else [])]
+            argv = [str(Path(sys.executable).parent / "ansible"), "localhost", *local, *what]
+            subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, check=False, timeout=120)
+            (payload,) = Path(folder).glob("*/AnsiballZ_*.py")
+            shutil.copy(payload, box.files / f"tmp/{name}.py")
+            sizes[name] = payload.stat().st_size
+    return sizes
+
+
+def modules(*names: str) -> dict[str, list[str]]:
+    """Return the command lines of modules."""
+    return {name: ["python3", f"/tmp/{name}.py"] for name in names}
+
+
+def main(rounds: int, out: Path) -> None:
+    """Measure, print, and write the report."""
+    lines: list[str] = []
+
+    def say(*texts: str) -> None:
+        for text in texts:
+            print(text, flush=True)
+            lines.append(text)
+
+    # so that the box ends with us, whoever ends us
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit("bench: ended by SIGTERM"))
+    with booted() as box:
+        shutil.copy(HERE / "meter.py", box.files / "tmp/meter.py")
+        utils = box.files / "tmp/collections/ansible_collections/xswan/ipsec/plugins/module_utils"
+        shutil.copytree(CHECKOUT / "plugins/module_utils", utils, ignore=shutil.ignore_patterns("__pycache__"))
+        sizes = payloads(box)
+        say(*headline(box, rounds, sizes))
+        box.write("/etc/ipsec.conf", configuration(0))
+        box.run("systemctl", "restart", "ipsec")
+        with progress("service_facts"):
+            services = box.measure(rounds, modules("ping", "service_facts", "ipsec_status", "min"))
+        say("", *of_modules(services))
+        say("", *of_sas(box, rounds, services["service_facts"]))
+        say("", *of_connections(box, rounds, services["service_facts"]))
+    out.write_text("\n".join((*lines, "")))
+
+
+def headline(box: Box, rounds: int, sizes: dict[str, int]) -> list[str]:
+    """What was measured where."""
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
+    versions = [
+        box.run("ipsec", "--version").strip(),
+        box.run("ip", "-V").strip(),
+        box.run("python3", "--version").strip(),
+        run([str(Path(sys.executable).parent / "ansible"), "--version"]).stdout.splitlines()[0],
+    ]
+    return [
+        "# What a look costs",
+        "",
+        "Made by `make bench-status`. CPU milliseconds (user and system, with all children), "
+        f"median of {rounds} rounds (least to most). In a round every command runs once.",
+        "",
+        f"- Machine: {cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} before.",
+        f"- Gateway: {'; '.join(versions)}.",
+        "- Sent by Ansible: " + ", ".join(f"{name} {size // 1024} KiB" for name, size in sizes.items()) + ".",
+    ]
+
+
+def of_modules(found: dict[str, Measured]) -> list[str]:
+    """Return the table of an idle gateway."""
+    rows = [
+        [name, str(found[name]), str(own(found, name)), ratio(found[name], found["ping"]),
+         ratio(found[name], found["service_facts"])]
+        for name in ("ping", "service_facts", "ipsec_status", "min")
+    ]  # fmt: skip
+    return [
+        "## Modules, with pluto running, no connections, no SAs",
+        "",
+        "`own work` is a module less ansible.builtin.ping, round by round: what it does besides starting Python and "
+        "Ansible's own part. `min` is ipsec_status with `gather_subset: min`.",
+        "",
+        *table(["module", "CPU", "own work", "to ping", "to service_facts"], rows),
+    ]
+
+
+def of_sas(box: Box, rounds: int, services: Measured) -> list[str]:
+    """Return the table by number of SAs."""
+    lines = [
+        "## By SAs",
+        "",
+        "`counts` and `totals` are the module's own work for them: sizes of the tables, and totals by reqid with "
+        "ownership of every SA and policy. No connections.",
+        "",
+    ]
+    rows = []
+    for number in SAS:
+        with progress(f"{number} SAs"):
+            fill(box, number)
+            others = {"ip": ["ip", "-s", "xfrm", "state"], "status": ["ipsec", "status"]}
+            found = box.measure(rounds, {**others, **modules("ping", "ipsec_status")})
+            counts, totals = (box.own_time(rounds, TOTALS, work) for work in ("counts", "totals"))
+            empty(box)
+        ip = found["ip"]
+        rows.append(
+            [
+                f"{number:,}", str(ip), str(counts), str(totals), ratio(totals, ip), str(found["status"]),
+                str(found["ping"]), str(found["ipsec_status"]), str(own(found)),
+                ratio(own(found), ip), ratio(found["ipsec_status"], found["ping"]),
+                ratio(found["ipsec_status"], services),
+            ]
+        )  # fmt: skip
+    head = [
+        "SAs", "`ip -s xfrm state`", "counts", "totals", "totals to ip", "`ipsec status`", "ping", "ipsec_status",
+        "own work", "own work to ip", "ipsec_status to ping", "to service_facts",
+    ]  # fmt: skip
+    return [*lines, *table(head, rows)]
+
+
+def of_connections(box: Box, rounds: int, services: Measured) -> list[str]:
+    """Return the table by number of connections."""
+    lines = ["## By connections", "", "Loaded by pluto (`auto=add`), none up, no SAs.", ""]
+    rows = []
+    for number in CONNECTIONS:
+        with progress(f"{number} connections"):
+            box.write("/etc/ipsec.conf", configuration(number))
+            box.run("systemctl", "restart", "ipsec")
+            _wait(functools.partial(loaded, box, number), 300)
+            found = box.measure(rounds, {"status": ["ipsec", "status"], **modules("ping", "ipsec_status", "min")})
+            parse = box.own_time(rounds, PARSE)
+        rows.append(
+            [
+                f"{number:,}", str(found["status"]), str(parse), str(found["ping"]), str(found["ipsec_status"]),
+                str(own(found)), ratio(own(found), found["status"]), ratio(found["ipsec_status"], found["ping"]),
+                ratio(found["ipsec_status"], services), f"{found['ipsec_status'].size / 2 / 1024:.0f} KiB",
+                f"{found['min'].size / 2 / 1024:.1f} KiB", str(own(found, "min")),
+            ]
+        )  # fmt: skip
+    head = [
+        "connections", "`ipsec status`", "parsing it", "ping", "ipsec_status", "own work", "own work to ipsec status",
+        "ipsec_status to ping", "to service_facts", "result", "result of min", "own work of min",
+    ]  # fmt: skip
+    return [*lines, *table(head, rows)]
+
+
+def own(found: dict[str, Measured], name: str = "ipsec_status") -> Measured:
+    """What a module takes besides an empty one."""
+    return Measured([mine - empty for mine, empty in zip(found[name].ms, found["ping"].ms, strict=True)], 0)
+
+
+def ratio(one: Measured, other: Measured) -> str:
+    """How much of the other one takes."""
+    return f"{one.median / other.median:.2f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a table in Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def fill(box: Box, number: int) -> None:
+    """Make SAs in pairs of a reqid of pluto's, each with a policy."""
+    sas, policies = [], []
+    for index in range(number):
+        peer = f"10.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}"
+        reqid = 16389 + 4 * (index // 2)
+        sas.append(f"xfrm state allocspi src 192.0.2.1 dst {peer} proto esp mode tunnel reqid {reqid}")
+        policies.append(
+            f"xfrm policy add src 10.200.0.0/16 dst {peer} dir out "
+            f"tmpl src 192.0.2.1 dst {peer} proto esp mode tunnel reqid {reqid}"
+        )
+    for batch in (sas, policies):
+        box.run("ip", "-batch", "-", stdin="\n".join(batch), timeout=600)
+
+
+def empty(box: Box) -> None:
+    """Remove them."""
+    box.run("ip", "xfrm", "policy", "flush")
+    box.run("ip", "xfrm", "state", "flush")
+
+
+def configuration(number: int) -> str:
+    """Return an ipsec.conf with so many connections."""
+    conns = (
+        f"conn net{index}\n    left=192.0.2.1\n    right=10.{index >> 8 & 255}.{index & 255}.1\n"
+        f"    leftsubnet=10.200.0.0/16\n    rightsubnet=10.201.{index & 255}.0/24\n    authby=secret\n"
+        "    ikev2=insist\n    auto=add\n"
+        for index in range(number)
+    )
+    return "config setup\n" + "".join(conns)
+
+
+def loaded(box: Box, number: int) -> None:
+    """LabError unless pluto has loaded so many connections."""
+    said = box.run("ipsec", "whack", "--status")
+    if f"Total IPsec connections: loaded {number}," not in said:
+        raise LabError(f"pluto has not loaded {number} connections")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure what a look by ipsec_status costs a gateway.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each command runs; 9 at least to publish")
+    parser.add_argument("--out", type=Path, default=REPORT, help="the report, in Markdown")
+    options = parser.parse_args()
+    try:
+        main(options.rounds, options.out)
+    except LabError as error:
+        sys.exit(f"bench: {error}")

@@ -1,0 +1,56 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role refuses mistakes in its variables before its first task on the gateway, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gates.tools import BIN, environment, run
+
+SECRET = "hush hush hush hush hush"
+
+
+def refused(variables: dict[str, object], tmp_path: Path) -> str:
+    """Run the role with these variables on a host that nobody can reach; its output."""
+    # Should it go on after all, nobody listens there.
+    hosts = {"gw1": {"ansible_host": "127.0.0.1"}, "gw2": {"ansible_host": "127.0.0.2"}}
+    inventory = tmp_path / "inventory.yml"
+    everywhere: dict[str, object] = {"ansible_port": 1}
+    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**everywhere, **variables}}}), encoding="utf-8")
+    playbook = tmp_path / "role.yml"
+    play = {"hosts": "gw1", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"]}
+    playbook.write_text(json.dumps([play]), encoding="utf-8")
+    output = run(BIN / "ansible-playbook", "-vvv", "--diff", "-i", inventory, playbook, env=environment(), status=2)
+    assert "UNREACHABLE" not in output
+    assert SECRET not in output
+    return output
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ipsec_state": "begun"}, "value of ipsec_state must be one of: started, stopped, got: begun"),
+        (
+            {"ipsec_connections": [{"name": "a"}, {"name": "b", "left": "x\nconn c"}]},
+            "ipsec_connections[1].left: holds a line break, a tab or another control character; allowed: one line",
+        ),
+        ({"ipsec_secrets": [{"psk": f'{SECRET}"'}]}, "ipsec_secrets[0].psk: holds a double quote"),
+        ({"ipsec_secrets": [{"psk": {SECRET: 1}}]}, "ipsec_secrets[0].psk: is no text"),
+        (
+            {
+                "ipsec_topology": [{"type": "pairs", "pairs": [["gw1", "gw2"]]}],
+                "ipsec_gateway": {"name": "{{ inventory_hostname }}", "address": "{{ ansible_host }}"},
+                "ipsec_psk_master": SECRET,
+            },
+            "ipsec_psk_master: has 24 characters; allowed: 32 or more",
+        ),
+    ],
+)
+def test_refused(variables: dict[str, object], said: str, tmp_path: Path) -> None:
+    assert said in refused(variables, tmp_path)

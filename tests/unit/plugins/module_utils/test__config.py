@@ -1,0 +1,150 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
+from ansible_collections.xswan.ipsec.plugins.module_utils._config import Installation, Proposal, install
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
+from fake_host import FakeHost
+
+CONFIG, SECRETS = "/etc/ipsec.conf", "/etc/ipsec.secrets"
+GOOD = "conn one\n left=%defaultroute\n right=192.0.2.9\n auto=add\n"
+STATUS = '"one": 192.0.2.1...192.0.2.9; unrouted;\n'
+REFUSED = "\"one\": failed to add connection: IKE encryption algorithm 'foo' is not recognized"
+
+
+def proposal(*files: File, **options: object) -> Proposal:
+    return Proposal(Candidate(CONFIG, files), (SECRETS,), **options)  # type: ignore[arg-type]
+
+
+def config(text: str) -> File:
+    return File(CONFIG, text)
+
+
+def psk(text: str) -> File:
+    return File(SECRETS, f': PSK "{text}"\n', secret=True)
+
+
+@pytest.fixture
+def fake() -> FakeHost:
+    """A gateway with a configuration, on which trials go well."""
+    fake = FakeHost()
+    fake.files = {CONFIG: (0o644, GOOD), SECRETS: (0o600, ': PSK "old secret"\n')}
+    return fake
+
+
+def done(fake: FakeHost, wanted: Proposal, *, check_mode: bool = False) -> Installation:
+    return install(wanted, fake.host(), check_mode=check_mode)
+
+
+def test_a_good_candidate_is_installed_and_the_second_run_finds_nothing_to_do(fake: FakeHost) -> None:
+    wanted = proposal(psk("new secret"), config(GOOD + " ike=aes256\n"))
+    told = done(fake, wanted, check_mode=True).to_result()
+    assert "install" not in fake.calls
+    result = done(fake, wanted).to_result()
+    assert {**result, "backups": []} == told
+    assert result["changed"] is True
+    assert result["files"] == [SECRETS, CONFIG]
+    assert len(result["backups"]) == 2
+    assert result["connections"] == {"added": [], "changed": {"one": ["ike"]}, "removed": [], "unchanged": 0}
+    assert result["impact"] == [
+        *("one: ike changed, will renegotiate", "secrets changed, pluto must read them again"),
+        *("0 untouched", "no restart needed"),
+    ]
+    assert fake.files[CONFIG] == (0o644, GOOD + " ike=aes256\n")
+    assert fake.log == ["installed /etc/ipsec.secrets, /etc/ipsec.conf"]
+    again = done(fake, wanted).to_result()
+    assert (again["changed"], again["files"], again["impact"], again["diff"]) == (False, [], [], [])
+
+
+def test_secrets_are_in_no_result(fake: FakeHost) -> None:
+    said = json.dumps(done(fake, proposal(psk("new secret"))).to_result())
+    assert "old secret" not in said
+    assert "new secret" not in said
+    assert "secrets are not shown" in said
+
+
+def test_a_secret_that_pluto_quotes_is_hidden(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, status=STATUS, said="what is new secret, and old secret?")
+    said = json.dumps(done(fake, proposal(psk("new secret"))).to_result())
+    assert "what is ********, and ********?" in said
+
+
+def test_a_bad_candidate_is_refused_with_all_its_faults(fake: FakeHost) -> None:
+    before = dict(fake.files)
+    fake.trial = Trial("sandbox", started=True, log=REFUSED)
+    for check_mode in (True, False):
+        with pytest.raises(ConfigError, match="refused, nothing was changed: connection one is not loaded") as caught:
+            done(fake, proposal(config(GOOD + " ike=foo\n")), check_mode=check_mode)
+        (finding,) = caught.value.details["findings"]
+        assert (finding["connection"], finding["key"], finding["value"]) == ("one", "ike", "foo")
+        assert "not recognized" in finding["said"]
+        assert "algparse" in finding["cure"]
+    assert fake.files == before
+    assert "install" not in fake.calls
+
+
+def test_warnings_are_told_and_strict_refuses_them(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, status=STATUS, said="a word of warning")
+    result = done(fake, proposal()).to_result()
+    assert result["changed"] is False
+    assert "a word of warning" in result["warnings"][0]
+    with pytest.raises(ConfigError, match="a word of warning"):
+        done(fake, proposal(strict=True))
+
+
+def test_a_finding_that_is_accepted_is_only_a_warning(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, log=REFUSED)
+    wanted = proposal(config(GOOD + " ike=foo\n"), accept=frozenset({"bad-algorithm"}), strict=True)
+    result = done(fake, wanted).to_result()
+    assert (result["changed"], result["findings"][0]["severity"]) == (True, "warning")
+    with pytest.raises(ConfigError, match="there is no finding bad-luck; it is one of syntax, "):
+        done(fake, proposal(accept=frozenset({"bad-luck"})))
+
+
+def test_without_a_sandbox_the_static_checks_do_and_say_so(fake: FakeHost) -> None:
+    fake.sandbox_error = "namespaces of its own cannot be had: Operation not permitted"
+    result = done(fake, proposal(config(GOOD + "conn two\n"))).to_result()
+    assert (result["changed"], result["preflight"]) == (True, "static")
+    assert "Operation not permitted; only the syntax was checked" in result["warnings"][0]
+    with pytest.raises(ConfigError, match="one is there twice"):
+        done(fake, proposal(config(GOOD + GOOD)))
+    with pytest.raises(DependencyError, match="Operation not permitted"):
+        done(fake, proposal(preflight="sandbox"))
+
+
+def test_static_asks_for_no_sandbox(fake: FakeHost) -> None:
+    assert done(fake, proposal(preflight="static")).to_result()["preflight"] == "static"
+    assert "load" not in fake.calls
+
+
+def test_wrong_modes_are_mended(fake: FakeHost) -> None:
+    fake.files[SECRETS] = (0o644, ': PSK "old secret"\n')
+    result = done(fake, proposal(psk("old secret"), config(GOOD))).to_result()
+    assert (result["files"], result["secrets_changed"], result["impact"]) == ([SECRETS], False, [])
+    assert fake.files[SECRETS][0] == 0o600
+
+
+def test_a_failure_to_write_changes_nothing(fake: FakeHost) -> None:
+    fake.fail = "install"
+    before = dict(fake.files)
+    with pytest.raises(DaemonError):
+        done(fake, proposal(config(GOOD + "conn two\n")))
+    assert fake.files == before
+    assert fake.guarded is False
+
+
+def test_what_cannot_be_a_candidate(fake: FakeHost) -> None:
+    with pytest.raises(ConfigError, match="installed twice"):
+        done(fake, proposal(config(GOOD), config("")))
+    with pytest.raises(ConfigError, match=r"ipsec.conf does not exist"):
+        done(fake, proposal(File(CONFIG, None)))
+    fake.installed = False
+    with pytest.raises(DependencyError, match="install the package libreswan"):
+        done(fake, proposal(config(GOOD)))

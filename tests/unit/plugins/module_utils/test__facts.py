@@ -1,0 +1,201 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+import yaml
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError
+from ansible_collections.xswan.ipsec.plugins.module_utils._facts import DEFAULT, SUBSETS, Request, chosen, gather
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
+    Answer,
+    ChildSa,
+    Contents,
+    Interface,
+    Listing,
+    Loaded,
+    Tables,
+    Total,
+)
+from ansible_collections.xswan.ipsec.plugins.modules import ipsec_status
+from fake_host import FakeHost
+
+
+@pytest.mark.parametrize(
+    ("words", "subsets"),
+    [
+        (list(DEFAULT), {"min", *DEFAULT}),
+        (["all"], {"min", *SUBSETS}),
+        (["min"], {"min"}),
+        (["!all"], {"min"}),
+        (["!all", "kernel"], {"min", "kernel"}),
+        (["!all", "!min", "kernel"], {"kernel"}),
+        (["!min", "kernel"], {"kernel"}),
+        (["!kernel"], {"min", *DEFAULT} - {"kernel"}),
+        (["all", "!links", "!firewall"], {"min", *DEFAULT}),
+        (["kernel", "!kernel"], {"min", "kernel"}),
+        (["links"], {"min", "links"}),
+        ([], {"min", *DEFAULT}),
+    ],
+)
+def test_subsets_are_chosen_as_in_setup(words: list[str], subsets: set[str]) -> None:
+    assert chosen(words) == subsets
+
+
+@pytest.mark.parametrize("word", ["everything", "!everything", "network", "", "!"])
+def test_unknown_subsets_are_refused(word: str) -> None:
+    with pytest.raises(ConfigError, match="write any of all, min, daemon"):
+        chosen([word])
+
+
+def gathered(fake: FakeHost, *subsets: str, **options: t.Any) -> dict[str, t.Any]:
+    facts = gather(fake.host(), Request(frozenset(subsets), **options))
+    json.dumps(facts)
+    return facts
+
+
+@pytest.fixture
+def fake() -> FakeHost:
+    """A gateway with a tunnel."""
+    made = FakeHost()
+    made.run_pluto()
+    child = ChildSa(
+        connection="one", serial=2, added=1, bytes_in=10, bytes_out=20,
+        local="192.0.2.1", remote="192.0.2.2", spi_in=0x11, spi_out=0x22,
+    )  # fmt: skip
+    made.answer = Answer(("eth0",), ("one",), (child,), loaded=(Loaded("one"),))
+    spis = frozenset({("192.0.2.1", 0x11), ("192.0.2.2", 0x22)})
+    made.contents = Contents(
+        Tables(2, 1, 1, 1, 8), totals=(Total(16389, 2, 30, 2),), spis=spis, own_spis=spis, asked=frozenset({16389})
+    )
+    return made
+
+
+KEYS = {
+    "min": {"state", "findings", "tunnels_up", "bytes_in", "pluto_pid", "unit"},
+    "daemon": {"uptime", "interfaces", "listening", "fips"},
+    "connections": {"connections"},
+    "kernel": {"kernel"},
+    "links": {"kernel"},
+    "host": {"host"},
+    "firewall": {"host"},
+}
+
+
+@pytest.mark.parametrize("subset", KEYS)
+def test_only_what_was_asked_for_is_gathered(fake: FakeHost, subset: str) -> None:
+    facts = gathered(fake, subset)
+    assert facts["gathered"] == [subset]
+    assert facts["at"] == int(fake.clock.epoch())
+    assert KEYS[subset] <= set(facts)
+    others = set().union(*(keys for other, keys in KEYS.items() if other != subset)) - KEYS[subset]
+    assert not others & set(facts)
+
+
+def test_all_together(fake: FakeHost) -> None:
+    fake.interfaces = (Interface("ipsec1", "xfrm", 1, "eth0", True, 1400, ("10.9.0.1/30",)),)
+    facts = gathered(fake, "min", *SUBSETS)
+    assert (facts["state"], facts["findings"]) == ("running", [])
+    assert facts["kernel"]["totals"] == [{"reqid": 16389, "sas": 2, "bytes": 30, "packets": 2}]
+    assert (facts["kernel"]["sas"], facts["kernel"]["policies_socket"]) == (2, 8)
+    assert facts["kernel"]["interfaces"][0]["if_id"] == 1
+    assert facts["host"]["firewall"] == {"tool": "nftables", "refuses": []}
+    assert facts["host"]["ip_forward"] == {"ipv4": True, "ipv6": None}
+    assert facts["connections"]["one"]["well"] is True
+    assert "sa_list" not in facts["kernel"]
+
+
+def test_every_fact_is_documented(fake: FakeHost) -> None:
+    documented = yaml.safe_load(ipsec_status.RETURN)["ipsec"]["contains"]
+    listing = Listing(5)
+    facts = gathered(fake, "min", *SUBSETS, listing=listing)
+    assert fake.listing == listing
+    assert set(facts) == set(documented)
+    for part in ("kernel", "host"):
+        assert set(facts[part]) == set(documented[part]["contains"])
+
+
+def test_a_backend_that_is_not_loaded(fake: FakeHost) -> None:
+    fake.xfrm_loaded = False
+    facts = gathered(fake, "min", "kernel")
+    assert facts["state"] == "backend-missing"
+    assert (facts["kernel"]["loaded"], facts["kernel"]["sas"]) == (False, 0)
+
+
+def test_connections_are_filtered_by_globs_and_sums_are_not(fake: FakeHost) -> None:
+    fake.configured = {"one": "start", "other": "add", "net-a": "add", "net-b": "add"}
+    facts = gathered(fake, "min", "connections", connections=("net-*", "o?e"))
+    assert sorted(facts["connections"]) == ["net-a", "net-b", "one"]
+    assert (facts["tunnels_up"], facts["bytes_in"]) == (1, 10)
+    assert gathered(fake, "min", "connections", connections=("none",))["connections"] == {}
+
+
+def test_a_configuration_that_cannot_be_read_hides_nothing_of_pluto(fake: FakeHost) -> None:
+    fake.config_error = "ipsec.conf: syntax error"
+    facts = gathered(fake, "min", "connections")
+    assert facts["state"] == "running"
+    assert facts["connections"]["one"]["established"] is True
+    (finding,) = facts["findings"]
+    assert (finding["id"], finding["severity"]) == ("config-unreadable", "warning")
+    assert "syntax error" in finding["message"]
+
+
+GONE, NEW = frozenset({("192.0.2.1", 0x11)}), frozenset({("192.0.2.1", 0x99)})
+
+
+@pytest.mark.parametrize(
+    ("change", "ids", "words"),
+    [
+        ({"spis": GONE, "own_spis": GONE}, ["child-sa-without-kernel-sa"], "one (#2)"),
+        ({"own_spis": GONE | NEW}, ["kernel-sa-without-child-sa"], "0x00000099 to 192.0.2.1"),
+        ({"asked": frozenset({16389, 16393})}, ["policy-without-sa"], "reqid 16393"),
+        ({"foreign_sas": 3, "foreign_policies": 4, "larval": 2}, [], ""),
+    ],
+)
+def test_where_pluto_and_the_kernel_disagree(
+    fake: FakeHost, change: dict[str, t.Any], ids: list[str], words: str
+) -> None:
+    fake.contents = fake.contents._replace(**change)
+    facts = gathered(fake, "min", "kernel")
+    assert facts["state"] == "running"
+    assert [finding["id"] for finding in facts["findings"]] == ids
+    assert all(words in finding["message"] and finding["severity"] == "warning" for finding in facts["findings"])
+    assert facts["exit_status"] == len(ids)
+
+
+def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
+    fake.contents = fake.contents._replace(spis=frozenset(), own_spis=frozenset())
+    entry = gathered(fake, "min", "connections")["connections"]["one"]
+    assert (entry["well"], entry["reason"]["id"]) == (False, "kernel-sa-missing")
+
+
+def test_what_differs_only_at_the_first_look_is_not_told(fake: FakeHost) -> None:
+    """An SA that was replaced between the looks at pluto and at the kernel."""
+    settled = fake.contents
+    fake.contents = settled._replace(spis=GONE, own_spis=GONE)
+    host = fake.host()
+    ask, looks = host.pluto.ask, []
+
+    def settle() -> Answer | None:
+        looks.append(1)
+        if len(looks) == 2:
+            fake.contents = settled
+        return ask()
+
+    object.__setattr__(host.pluto, "ask", settle)
+    facts = gather(host, Request(frozenset({"min", "kernel", "connections"})))
+    assert len(looks) == 2
+    assert facts["findings"] == []
+    assert facts["connections"]["one"]["well"] is True
+
+
+def test_a_stopped_gateway_has_nothing_to_disagree_about() -> None:
+    fake = FakeHost()
+    fake.contents = Contents(Tables(), own_spis=NEW)
+    facts = gathered(fake, "min", "kernel", "connections", "daemon")
+    assert (facts["state"], facts["findings"], facts["uptime"]) == ("stopped", [], None)
+    assert facts["connections"]["one"]["state"] == "stopped"

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import File
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
+    Shadows,
+    address_commands,
+    device_commands,
+    links_up,
+    parse_trial,
+    route_commands,
+)
+
+
+def printed(*parts: str, status: int | None = 0) -> Completed:
+    return Completed(("sh",), status, "".join(f"\nMARK {part}\n" for part in parts), "")
+
+
+def test_what_the_script_prints() -> None:
+    trial = parse_trial(
+        "MARK",
+        printed(
+            "checked\nsaid this", "status 3", "started", "add one\nwhy", "add two\nwhy not", "loaded\na status",
+            "added\nall", "said\nlast words", "log\nthe log", "end",
+        ),
+    )  # fmt: skip
+    assert (trial.method, trial.checked, trial.said, trial.started) == ("sandbox", 3, "said this", True)
+    assert (trial.status, trial.log) == ("a status", "the log\nlast words")
+    assert trial.adds == (("one", "why"), ("two", "why not"), ("", "all"))
+
+
+def test_a_pluto_that_did_not_start() -> None:
+    trial = parse_trial("MARK", printed("checked", "status 0", "said\nFATAL", "log", "end"))
+    assert (trial.started, trial.log, trial.adds) == (False, "FATAL", ())
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (printed("broken no memory file system"), "does not work: no memory file system"),
+        (printed("checked", "status 0", status=None), "was cut off"),
+        (Completed(("sh",), 1, "", "unshare: unshare failed: Operation not permitted"), "Operation not permitted"),
+    ],
+)
+def test_a_sandbox_that_fails_says_why(done: Completed, message: str) -> None:
+    with pytest.raises(DependencyError, match=message):
+        parse_trial("MARK", done)
+
+
+def test_the_network_is_the_hosts() -> None:
+    up, down = {"ifname": "eth0", "flags": ["BROADCAST", "UP"]}, {"ifname": "eth1", "flags": ["BROADCAST"]}
+    assert links_up([up, down, {}]) == [up]
+    assert list(device_commands(["lo", "eth0", "ipsec1"])) == [
+        "link add name eth0 type veth peer name xswan0",
+        "link set dev eth0 up",
+        "link set dev xswan0 up",
+    ]
+    links = [
+        {"ifname": "lo", "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
+        {
+            "ifname": "eth0",
+            "addr_info": [
+                {"family": "inet", "local": "192.0.2.1", "prefixlen": 24, "scope": "global"},
+                {"family": "inet6", "local": "2001:db8::1", "prefixlen": 64, "scope": "global"},
+                {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
+            ],
+        },
+        {"ifname": "ipsec1", "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 32}]},
+    ]
+    assert list(address_commands(links)) == [
+        "addr add 192.0.2.1/24 dev eth0",
+        "addr add 2001:db8::1/64 dev eth0 nodad",
+        "addr add 10.0.0.1/32 dev lo",
+    ]
+    routes: list[dict[str, object]] = [
+        {"dst": "default", "gateway": "192.0.2.254", "dev": "eth0", "prefsrc": "192.0.2.1", "metric": 100},
+        {"dst": "default", "dev": "ppp0"},
+        {"dst": "default", "dev": "ipsec1"},
+        {"dst": "default", "nexthops": [{"gateway": "192.0.2.253", "dev": "eth0"}, {"dev": "eth1"}]},
+    ]
+    assert list(route_commands(routes)) == [
+        "route add default via 192.0.2.254 dev eth0 onlink src 192.0.2.1 metric 100",
+        "route add default dev ppp0",
+        "route add default via 192.0.2.253 dev eth0 onlink",
+    ]
+
+
+def test_folders_show_all_that_was_there_but_the_new_files(tmp_path: Path) -> None:
+    (tmp_path / "ipsec.conf").write_text("old")
+    (tmp_path / "resolv.conf").symlink_to("../run/resolv.conf")
+    (tmp_path / "ipsec.d").mkdir()
+    (tmp_path / "ipsec.d/old.conf").write_text("old")
+    shadows = Shadows()
+    shadows.put(File(f"{tmp_path}/ipsec.conf", "new"))
+    shadows.put(File(f"{tmp_path}/ipsec.d/old.conf", None))
+    shadows.put(File(f"{tmp_path}/ipsec.d/more/own.secrets", "hush", secret=True))
+    assert shadows.numbers == {str(tmp_path): 0, f"{tmp_path}/ipsec.d": 1}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        shadows.write(tar)
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        links = {entry.name: entry.linkname for entry in tar if entry.issym()}
+        files = {entry.name: entry.mode for entry in tar if entry.isfile()}
+        folders = [entry.name for entry in tar if entry.isdir()]
+    assert links == {
+        "shadow/0/resolv.conf": "../run/resolv.conf",
+        "shadow/0/ipsec.d": "/run/xswan/original/0/ipsec.d",
+    }
+    assert files == {"shadow/0/ipsec.conf": 0o644, "shadow/1/more/own.secrets": 0o600}
+    assert folders == ["shadow/0", "shadow/1", "shadow/1/more"]

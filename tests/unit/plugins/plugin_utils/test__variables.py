@@ -1,0 +1,199 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the role's variables to lines, or to every mistake by its path; never to a secret in a message."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
+from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import Configuration, configuration
+
+MASTER = "a master of these tests, and of nothing else"
+PSK = "hush hush hush hush hush"
+GATEWAYS = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate(("gw1", "gw2", "gw3"), start=1)}
+MESH = [{"type": "mesh", "groups": ["all"]}]
+
+
+def checked(**variables: object) -> Configuration:
+    return configuration(variables, "gw1", {"all": list(GATEWAYS)}, GATEWAYS.get)
+
+
+def good(**variables: object) -> Configuration:
+    found = checked(**variables)
+    assert found["mistakes"] == []
+    return found
+
+
+def mistake(**variables: object) -> str:
+    found = checked(**variables)
+    assert (found["sections"], found["secrets"]) == ([], [])
+    (said,) = found["mistakes"]
+    assert "hush" not in said
+    return said
+
+
+def titles(found: Configuration) -> list[str]:
+    return [section["title"] for section in found["sections"]]
+
+
+def test_nothing() -> None:
+    found = good()
+    assert found["sections"] == [{"title": "config setup", "lines": []}]
+    assert found["secrets"] == []
+
+
+def test_sections_in_their_order() -> None:
+    found = good(
+        ipsec_config_setup={"uniqueids": True},
+        ipsec_connection_defaults={"authby": "secret"},
+        ipsec_connections=[
+            {"name": "b", "left": "192.0.2.1"},
+            {"name": "a", "state": "present", "auto": "add"},
+            {"name": "gone", "state": "absent", "left": "192.0.2.1"},
+        ],
+    )
+    assert found["sections"] == [
+        {"title": "config setup", "lines": ["uniqueids=yes"]},
+        {"title": "conn %default", "lines": ["authby=secret"]},
+        {"title": "conn a", "lines": ["auto=add"]},
+        {"title": "conn b", "lines": ["left=192.0.2.1"]},
+    ]
+
+
+def test_every_pair_of_the_topology_has_a_connection_and_a_key() -> None:
+    found = good(ipsec_topology=MESH, ipsec_psk_master=MASTER)
+    assert titles(found) == ["config setup", "conn gw1-gw2", "conn gw1-gw3"]
+    assert found["secrets"] == [f'@gw1 {peer} : PSK "{pair_key(MASTER, ["@gw1", peer])}"' for peer in ("@gw2", "@gw3")]
+
+
+def test_what_is_declared_by_hand_comes_before_the_topology() -> None:
+    found = good(
+        ipsec_topology=MESH,
+        ipsec_psk_master=MASTER,
+        ipsec_connections=[{"name": "gw1-gw2", "state": "absent"}, {"name": "gw1-gw3", "left": "%defaultroute"}],
+        ipsec_secrets=[{"ids": ["@gw3", "@gw1"], "psk": PSK}],
+    )
+    assert found["sections"][1:] == [{"title": "conn gw1-gw3", "lines": ["left=%defaultroute"]}]
+    assert found["secrets"] == [f'@gw1 @gw3 : PSK "{PSK}"']
+
+
+def test_a_topology_of_certificates_needs_no_keys() -> None:
+    found = good(ipsec_topology=[{**MESH[0], "connection": {"authby": "rsasig", "leftcert": "gw"}}])
+    assert found["secrets"] == []
+    assert "leftcert=gw" in found["sections"][1]["lines"]
+
+
+def test_all_kinds_of_secrets() -> None:
+    found = good(
+        ipsec_psk_master=MASTER,
+        ipsec_secrets=[
+            {"psk": PSK},
+            {"ids": ["2001:db8::1", "%any"], "psk": PSK},
+            {"ids": ["@other", "@gw1"]},
+            {"ids": ["@alice"], "xauth": "s"},
+            {"ids": ["@gw1", "@other"], "ppk": "k", "ppk_id": "PPK 1"},
+        ],
+    )
+    assert found["secrets"] == [
+        f': PSK "{PSK}"',
+        f'%any 2001:db8::1 : PSK "{PSK}"',
+        f'@gw1 @other : PSK "{pair_key(MASTER, ["@gw1", "@other"])}"',
+        '@alice : XAUTH "s"',
+        '@gw1 @other : PPKS "PPK 1" "k"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ipsec_config_setup": {"logfile": "a\nb"}}, "ipsec_config_setup.logfile: holds a line break"),
+        ({"ipsec_connection_defaults": {"ike": 'a"'}}, "ipsec_connection_defaults.ike: holds a double quote"),
+        ({"ipsec_connections": ["a"]}, "ipsec_connections[0]: is no dictionary"),
+        ({"ipsec_connections": [{"left": "a"}]}, "ipsec_connections[0].name: None is no name"),
+        (
+            {"ipsec_connections": [{"name": "a"}, {"name": "a"}]},
+            "ipsec_connections[1].name: a is the name of ipsec_connections[0] too",
+        ),
+        (
+            {"ipsec_connections": [{"name": "a", "state": "gone"}]},
+            "ipsec_connections[0].state: 'gone' is unknown; allowed: present, absent",
+        ),
+        ({"ipsec_connections": [{"name": "a", "left": "x\ny"}]}, "ipsec_connections[0].left: holds a line break"),
+        ({"ipsec_topology": MESH, "ipsec_psk_master": "hush"}, "ipsec_psk_master: has 4 characters; allowed: 32 or"),
+        (
+            {"ipsec_topology": [{**MESH[0], "connection": {"ike": "a\tb"}}], "ipsec_psk_master": MASTER},
+            "ipsec_topology: gw1-gw2.ike: holds a line break, a tab",
+        ),
+        ({"ipsec_secrets": ["a"]}, "ipsec_secrets[0]: is no dictionary"),
+        ({"ipsec_secrets": [{"psk": PSK, "pks": "a"}]}, "ipsec_secrets[0]: key 'pks' is unknown; allowed: ids, psk"),
+        ({"ipsec_secrets": [{"psk": PSK, "xauth": "hush"}]}, "ipsec_secrets[0]: has psk and xauth; allowed: one of"),
+        ({"ipsec_secrets": [{"psk": "hush" * 4}]}, "ipsec_secrets[0].psk: has 16 characters; allowed: 20 or more"),
+        ({"ipsec_secrets": [{"psk": {"hush": PSK}}]}, "ipsec_secrets[0].psk: is no text; allowed: one line"),
+        ({"ipsec_secrets": [{"psk": ""}]}, "ipsec_secrets[0].psk: has 0 characters"),
+        ({"ipsec_secrets": [{"psk": PSK + '"'}]}, "ipsec_secrets[0].psk: holds a double quote"),
+        ({"ipsec_secrets": [{"psk": PSK + "\n"}]}, "ipsec_secrets[0].psk: holds a line break"),
+        ({"ipsec_secrets": [{"ids": ["a\nb"], "psk": PSK}]}, "ipsec_secrets[0].ids: holds a line break"),
+        ({"ipsec_secrets": [{"ids": ["@a", ""], "psk": PSK}]}, "ipsec_secrets[0].ids: holds an empty one"),
+        ({"ipsec_secrets": [{"xauth": "a", "ppk_id": "b"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
+        ({"ipsec_secrets": [{"ppk": "hush"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
+        ({"ipsec_secrets": [{"ppk": "hush", "ppk_id": '"'}]}, "ipsec_secrets[0].ppk_id: holds a double quote"),
+        ({"ipsec_secrets": [{"ids": ["@a", "@b"]}]}, "ipsec_secrets[0]: has no key; set ipsec_psk_master"),
+        ({"ipsec_secrets": [{"ids": ["@a"]}], "ipsec_psk_master": MASTER}, "ipsec_secrets[0].ids: a key is derived"),
+        (
+            {"ipsec_secrets": [{"ids": ["@a", "@b"], "psk": PSK}, {"ids": ["@b", "@a"], "psk": PSK}]},
+            "ipsec_secrets[1].ids: @a @b has a key in ipsec_secrets[0] already",
+        ),
+        ({"ipsec_secrets": [{"psk": None}], "ipsec_psk_master": MASTER}, "ipsec_secrets[0].psk: has 0 characters"),
+        ({"ipsec_secrets": [{"ids": ["@a"], "xauth": ""}]}, "ipsec_secrets[0].xauth: has 0 characters; allowed: 1"),
+        (
+            {"ipsec_secrets": [{"psk": "hush"}], "ipsec_psk_minimum": 1},
+            "ipsec_secrets[0].psk: has 4 characters; allowed: 8",
+        ),
+    ],
+)
+def test_mistakes(variables: dict[str, t.Any], said: str) -> None:
+    defaults = {"ipsec_psk_minimum": 20}
+    # Of a topology the same is wrong with each of the two peers.
+    said_first = checked(**defaults, **variables)["mistakes"][0] if "ipsec_topology" in variables else ""
+    assert "hush" not in said_first
+    assert (said_first or mistake(**{**defaults, **variables})).startswith(said)
+
+
+def test_a_pair_without_a_key() -> None:
+    assert checked(ipsec_topology=MESH)["mistakes"] == [
+        f"ipsec_topology: gw1-{peer}: has no key; set ipsec_psk_master, or give these ids a psk in ipsec_secrets"
+        for peer in ("gw2", "gw3")
+    ]
+
+
+def test_a_short_psk_can_be_allowed() -> None:
+    assert good(ipsec_secrets=[{"psk": "12345678"}], ipsec_psk_minimum=8)["secrets"] == [': PSK "12345678"']
+
+
+def test_two_peers_of_one_name() -> None:
+    """A name that is made of two can be read in two ways."""
+    names = ("a-b", "a-b-a", "b-a")
+    gateways = {name: {"address": f"192.0.2.{number}"} for number, name in enumerate(names, start=1)}
+    found = configuration(
+        {"ipsec_topology": MESH, "ipsec_psk_master": MASTER}, "a-b-a", {"all": list(names)}, gateways.get
+    )
+    assert found["mistakes"] == ["ipsec_topology: two peers of a-b-a would share the name a-b-a-b-a; rename a gateway"]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    found = checked(
+        ipsec_config_setup={"a b": 1},
+        ipsec_connections=[{"name": "x", "left": "a\n", "right": '"'}],
+        ipsec_secrets=[{}],
+    )
+    assert [said.partition(": ")[0] for said in found["mistakes"]] == [
+        "ipsec_config_setup.a b",
+        "ipsec_connections[0].left",
+        "ipsec_connections[0].right",
+        "ipsec_secrets[0]",
+    ]
