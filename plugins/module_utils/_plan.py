@@ -330,8 +330,12 @@ def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:
     """Which connections pluto did not take, and why, by its log."""
     reasons = []
     for name in names[:REASONS]:
-        # an expansion of subnets is logged as "name/1x2"
-        lines = [line for line in host.launcher.log(f'"{name}') if f'"{name}"' in line or f'"{name}/' in line]
+        # an expansion of subnets is logged as "name/1x2"; from 5.0 addconn repeats what pluto says
+        lines = [
+            line
+            for line in host.launcher.log(f'"{name}')
+            if (f'"{name}"' in line or f'"{name}/' in line) and 'addconn: "' not in line
+        ]
         reasons += ([line for line in lines if "failed" in line] or lines)[-1:]
     why = f": {'; '.join(reasons)}" if reasons else ""
     return DaemonError(

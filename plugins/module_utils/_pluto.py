@@ -162,8 +162,8 @@ class LocalPluto:
             return  # only who makes a database needs certutil
         if done.status != 0:
             raise DependencyError(
-                f"pluto's NSS database in {folder} is damaged: {done.reason}; put it back from a backup, or move its "
-                "files away and run `ipsec initnss` (its keys and certificates are lost then)"
+                f"pluto's NSS database in {folder} is damaged: {done.reason.rstrip('.')}; put it back from a backup, "
+                "or move its files away and run `ipsec initnss` (its keys and certificates are lost then)"
             )
 
     def declared(self) -> dict[str, tuple[str, ...]]:

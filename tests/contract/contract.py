@@ -283,7 +283,8 @@ def check_kernel(world: World) -> None:
     assert contents is not None
     assert contents.tables == kernel.tables()
     assert (contents.sa_list, contents.policy_list) == ((), ())
-    assert kernel.interfaces() == ()
+    # the module ip_vti, which Libreswan 4 loads, brings one
+    assert {interface.name for interface in kernel.interfaces()} <= {"ip_vti0", "ip6_vti0"}
 
 
 def check_network(world: World) -> None:

@@ -435,7 +435,7 @@ REJECTION = '"two": failed to add connection: IKE encryption algorithm "nosuch" 
     [
         ([], "has not loaded two; correct /etc/ipsec.conf"),
         (
-            ['"two": IKE SA proposals', REJECTION, '"twofold": failed to add'],
+            ['"two": IKE SA proposals', REJECTION, f"addconn: {REJECTION}", '"twofold": failed to add'],
             f"has not loaded two: {REJECTION}; correct",
         ),
     ],
