@@ -115,6 +115,8 @@ class FakeHost:
         self.sharers: dict[str, tuple[str, ...]] = {}
         self.lost: set[str] = set()
         """Connections that pluto believes in, and whose peer has given up their Child SAs."""
+        self.up: set[str] = set()
+        """Connections with a tunnel."""
         self.new_secrets = False
         self.addresses = True
         """Whether there is an interface to listen on."""
@@ -188,7 +190,7 @@ class FakeHost:
         self.plutos.append(pluto)
         self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
         self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
-        self.sharers, self.lost = {}, set()
+        self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -393,7 +395,8 @@ class FakePluto:
         )
         auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
-        return Reload(held, wanted, auto, dict(self.fake.sharers), stranded, self.fake.new_secrets)
+        sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
+        return Reload(held, wanted, auto, sharers, up, stranded, self.fake.new_secrets)
 
     def reread_secrets(self) -> None:
         self.fake.change("reread_secrets", DaemonError("pluto does not read its secrets"))
@@ -405,13 +408,21 @@ class FakePluto:
         # both ends do without what hung on its IKE SA, unless it is made anew
         self.fake.lost |= set(self.fake.sharers.pop(name, ())) & set(self.fake.held)
         self.fake.lost.discard(name)
+        self.fake.up.discard(name)
         self.fake.sharers = {
             o: left for o, n in self.fake.sharers.items() if (left := tuple(x for x in n if x != name))
         }
 
-    def load(self, name: str, auto: str) -> None:
+    def load(self, name: str) -> None:
         self.fake.change(f"load {name}", DaemonError("pluto does not load"))
         self.fake.held[name] = self.fake.wanted[name]
+
+    def start(self, name: str) -> None:
+        self.fake.change(f"start {name}", DaemonError("pluto does not start"))
+        self.fake.up.add(name)
+
+    def route(self, name: str) -> None:
+        self.fake.change(f"route {name}", DaemonError("pluto does not route"))
 
     def listen(self) -> None:
         self.fake.change("listen", DaemonError("pluto does not take the order to listen"))

@@ -101,3 +101,9 @@ def stranded(answer: Answer) -> tuple[str, ...]:
     second = {loaded.name for loaded in answer.loaded if loaded.version == 2}
     lost = (child for child in answer.child_sas if child.ike is not None and child.ike not in alive)
     return tuple(sorted({parent(child.connection) for child in lost if child.connection in second}))
+
+
+def up(answer: Answer) -> frozenset[str]:
+    """Connections with a Child SA, established or not yet, or with an IKE SA on the way to one."""
+    children = {parent(child.connection) for child in (*answer.child_sas, *answer.negotiating)}
+    return frozenset(children | {parent(ike.connection) for ike in answer.ike_sas if not ike.established})

@@ -148,10 +148,16 @@ class Pluto(t.Protocol):
         """Have pluto read the secrets' files again; DaemonError when it does not."""
 
     def delete(self, name: str) -> None:
-        """Delete a connection, and with it its SAs."""
+        """Delete a connection with its SAs, and tell the peer."""
 
-    def load(self, name: str, auto: str) -> None:
-        """Load a connection that pluto does not hold, then start it or set its trap as `auto=` says; DaemonError."""
+    def load(self, name: str) -> None:
+        """Load a connection that pluto does not hold; DaemonError when it does not take it."""
+
+    def start(self, name: str) -> None:
+        """Have pluto start the tunnel of a connection. Whether the peer answers is not waited for."""
+
+    def route(self, name: str) -> None:
+        """Have pluto start the tunnel of a connection when a packet needs it."""
 
     def listen(self) -> None:
         """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""

@@ -396,6 +396,8 @@ class Reload:
     """The `auto=` of each connection that is wanted."""
     sharers: t.Mapping[str, tuple[str, ...]]
     """By connection that owns an IKE SA: the other connections with a Child SA below it, which end with it."""
+    up: frozenset[str]
+    """Connections with a tunnel, or on the way to one."""
     stranded: tuple[str, ...]
     """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
     new_secrets: bool
@@ -472,6 +474,9 @@ class Desired:
     """The connections of a running pluto are made those of its configuration."""
     allow_restart: bool = False
     """Restart for what cannot be reloaded."""
+    start_idle: bool = True
+    """With reload: start the tunnels that should be up and that pluto has given up. Whether they come up is the peers'
+    to say."""
     enabled: bool | None = None
     start_timeout: float = 90.0
     """Seconds."""
@@ -483,4 +488,5 @@ class Desired:
     def settled(self) -> Desired:
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        return dataclasses.replace(self, restart=False, running=None if unknown else self.running)
+        running = None if unknown else self.running
+        return dataclasses.replace(self, restart=False, running=running, start_idle=False)

@@ -348,7 +348,11 @@ def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:
 def steps(desired: Desired, state: State) -> tuple[Step, ...]:
     """What leads from this state to the desired one; empty when nothing is to be done."""
     running = tuple(_running(desired, state))
-    reload = reload_steps(state.reload) if state.reload and not any(isinstance(s, StartPluto) for s in running) else ()
+    reload = (
+        reload_steps(desired, state.reload)
+        if state.reload and not any(isinstance(s, StartPluto) for s in running)
+        else ()
+    )
     return (*running, *reload, *_enabled(desired, state))
 
 

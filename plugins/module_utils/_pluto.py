@@ -265,7 +265,7 @@ class LocalPluto:
     def reload(self) -> Reload:
         """See Pluto.reload."""
         from . import _rehearsal, _secrets
-        from ._definitions import setup, sharers, stranded
+        from ._definitions import setup, sharers, stranded, up
 
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
         if status.status != 0:
@@ -280,6 +280,7 @@ class LocalPluto:
             wanted=dataclasses.replace(wanted, connections=definitions),
             auto=auto,
             sharers=sharers(answer),
+            up=up(answer),
             stranded=stranded(answer),
             new_secrets=_secrets.changed(self.processes()[0], secrets_file),
         )
@@ -295,19 +296,23 @@ class LocalPluto:
         _secrets.note(self.processes()[0], signed)
 
     def delete(self, name: str) -> None:
-        """See Pluto.delete."""
+        """See Pluto.delete. 5.2 tells the peer of the end of a Child SA only when asked to end it first."""
+        self._order("--name", name, "--terminate")
         self._order("--name", name, "--delete")
 
-    def load(self, name: str, auto: str) -> None:
+    def load(self, name: str) -> None:
         """See Pluto.load. addconn(8) with a name neither starts nor routes."""
         done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
         if done.status != 0:
             raise DaemonError(f"pluto did not load connection {name}: {done.reason}", connection=name)
-        if auto == "start":
-            # a peer that does not answer is no failure of the order; up to 4.x whack stays to tell how it goes
-            self._ipsec("whack", "--name", name, "--initiate", "--asynchronous", timeout=INITIATE_TIMEOUT)
-        elif auto == "ondemand":
-            self._order("--name", name, "--route")
+
+    def start(self, name: str) -> None:
+        """See Pluto.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""
+        self._ipsec("whack", "--name", name, "--initiate", "--asynchronous", timeout=INITIATE_TIMEOUT)
+
+    def route(self, name: str) -> None:
+        """See Pluto.route."""
+        self._order("--name", name, "--route")
 
     def _order(self, *options: str) -> None:
         done = self._ipsec("whack", *options, timeout=ANSWER_TIMEOUT)

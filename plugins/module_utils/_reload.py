@@ -17,7 +17,7 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Reload, State
+    from ._model import Desired, Reload, State
     from ._plan import Step
 
 
@@ -67,7 +67,8 @@ class LoadConnection:
     """Add a connection, or replace one: deleted first, for a new definition alone would leave its old subnets."""
 
     name: str
-    auto: str
+    order: t.Literal["", "start", "route"]
+    """What follows: `auto=` says so, or there was a tunnel, whichever end had started it."""
     replace: bool = False
     why: str = ""
     """Why a connection is replaced that has not changed."""
@@ -84,11 +85,41 @@ class LoadConnection:
         """Load it, and start it or set its trap."""
         if self.replace:
             host.pluto.delete(self.name)
-        host.pluto.load(self.name, self.auto)
+        host.pluto.load(self.name)
+        if self.order == "start":
+            host.pluto.start(self.name)
+        elif self.order == "route":
+            host.pluto.route(self.name)
 
     def predict(self, state: State) -> State:
         """It is held as it is wanted."""
-        return _held(state, self.name, state.reload.wanted.connections[self.name] if state.reload else None)
+        if state.reload is None:
+            return state
+        up = state.reload.up - {self.name} | ({self.name} if self.order == "start" else set())
+        return _held(_with(state, up=up), self.name, state.reload.wanted.connections[self.name])
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConnection:
+    """Start a tunnel that should be up and that pluto has given up, for example as its peer was changed before us."""
+
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What is tried."""
+        return f"start connection {self.name}"
+
+    def check(self, host: Host, state: State) -> None:
+        """Whether the peer answers is not ours to know."""
+
+    def apply(self, host: Host) -> None:
+        """Start it."""
+        host.pluto.start(self.name)
+
+    def predict(self, state: State) -> State:
+        """It is on its way."""
+        return _with(state, up=state.reload.up | {self.name}) if state.reload else state
 
 
 def _held(state: State, name: str, definition: frozenset[str] | None) -> State:
@@ -108,7 +139,7 @@ def _with(state: State, **changes: t.Any) -> State:
     return dataclasses.replace(state, reload=state.reload and dataclasses.replace(state.reload, **changes))
 
 
-def reload_steps(reload: Reload) -> t.Iterator[Step]:
+def reload_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
     """What makes the connections of a running pluto those of its configuration; empty when they are."""
     if reload.new_secrets:
         yield RereadSecrets()
@@ -120,13 +151,23 @@ def reload_steps(reload: Reload) -> t.Iterator[Step]:
         yield DeleteConnection(name)
     # an IKE SA must not end below a connection that has just been loaded
     for name in sorted(reload.different, key=lambda name: name not in reload.sharers):
-        yield LoadConnection(name, reload.auto[name], replace=True)
+        yield LoadConnection(name, _order(reload, name), replace=True)
     for name in sorted(set(why) - set(ending)):
-        yield LoadConnection(name, reload.auto[name], replace=True, why=why[name])
+        yield LoadConnection(name, _order(reload, name), replace=True, why=why[name])
     for name in reload.missing:
-        yield LoadConnection(name, reload.auto[name])
+        yield LoadConnection(name, _order(reload, name))
+    for name in sorted(set(reload.held.connections) - {*ending, *why} - reload.up):
+        if desired.start_idle and reload.auto[name] == "start":
+            yield StartConnection(name)
+
+
+def _order(reload: Reload, name: str) -> t.Literal["", "start", "route"]:
+    if reload.auto[name] == "start" or name in reload.up:
+        return "start"
+    return "route" if reload.auto[name] == "ondemand" else ""
 
 
 def reloaded(reload: Reload) -> Reload:
     """What a pluto holds that was started just now."""
-    return dataclasses.replace(reload, held=reload.wanted, sharers={}, stranded=(), new_secrets=False)
+    started = frozenset(name for name, auto in reload.auto.items() if auto == "start")
+    return dataclasses.replace(reload, held=reload.wanted, sharers={}, stranded=(), up=started, new_secrets=False)

@@ -37,6 +37,7 @@ def reload(fake: FakeHost, desired: Desired = RELOAD) -> tuple[str, ...]:
     assert fake.held == fake.wanted
     assert fake.lost == set()
     assert not fake.new_secrets
+    assert fake.up == set(fake.wanted)
     assert converge(desired, fake.host(), check_mode=False).actions == ()
     return tuple(result["actions"])
 
@@ -82,6 +83,13 @@ def test_secrets_come_first() -> None:
     fake = running({}, {"a": "1"})
     fake.new_secrets = True
     assert reload(fake) == ("read the secrets again", "add connection a")
+
+
+def test_a_tunnel_that_was_given_up_is_started() -> None:
+    """Its peer was changed before us, and our pluto does not try again by itself."""
+    fake = running({"a": "1", "b": "1"}, {"a": "1", "b": "1"})
+    fake.up.discard("b")
+    assert reload(fake) == ("start connection b",)
 
 
 def test_settings_need_a_restart() -> None:
