@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule bench-status demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule picture bench-status demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,11 @@ molecule: ## Test the role by its molecule scenarios
 	@# molecule shows nothing of a task before its end, and images can take minutes.
 	@$(BIN)/python -m lab build bullseye trixie
 	@ANSIBLE_HOME=$(CURDIR)/.venv/molecule-home $(BIN)/molecule test --all
+
+picture: ## Look at real gateways, and draw docs/fleet.png anew
+	@$(SETUP) --lab
+	@$(BIN)/pytest tests/integration/test_fleet.py
+	@cp tests/output/fleet.png docs/fleet.png
 
 bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
 	@$(SETUP) --lab

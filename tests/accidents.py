@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Stranger
@@ -82,7 +81,7 @@ def hung_by_hand(fake: FakeHost) -> None:
 def deaf(fake: FakeHost) -> None:
     """Pluto was started before there was an address."""
     fake.run_pluto()
-    fake.answer = dataclasses.replace(fake.answer, interfaces=())
+    fake.answer = fake.answer._replace(interfaces=())
 
 
 def deaf_orphan(fake: FakeHost) -> None:

@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
+from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -19,7 +20,6 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     KernelError,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
@@ -29,20 +29,19 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Control,
     Firewall,
     Flush,
-    Holding,
     Interface,
     Leftovers,
     Listing,
     Lock,
     Process,
     Program,
-    Reload,
     Route,
     Settings,
     Stranger,
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
@@ -188,7 +187,7 @@ class FakeHost:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
-        self.answer = dataclasses.replace(self.answer, interfaces=("eth0", "lo") if self.addresses else ())
+        self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
         self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
         self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
@@ -214,7 +213,7 @@ class FakeHost:
             self.control_pid = None
         if self.unit_main_pid == pluto.pid:
             self.unit_active, self.unit_main_pid = "failed", None
-        self.leftovers = dataclasses.replace(self.leftovers, policies=3, sas=2)
+        self.leftovers = self.leftovers._replace(policies=3, sas=2)
 
 
 @dataclasses.dataclass
@@ -354,7 +353,7 @@ class FakePluto:
         if self.fake.hung or busy or self.fake.control_pid is None:
             return None
         late = tuple(name for since, name in self.fake.arrivals.items() if since <= self.fake.clock.now())
-        return dataclasses.replace(self.fake.answer, connections=self.fake.answer.connections + late)
+        return self.fake.answer._replace(connections=self.fake.answer.connections + late)
 
     @property
     def config(self) -> str:
@@ -427,7 +426,7 @@ class FakePluto:
     def listen(self) -> None:
         self.fake.change("listen", DaemonError("pluto does not take the order to listen"))
         if self.fake.addresses:
-            self.fake.answer = dataclasses.replace(self.fake.answer, interfaces=("eth0", "lo"))
+            self.fake.answer = self.fake.answer._replace(interfaces=("eth0", "lo"))
 
     def write_lock(self, process: Process) -> None:
         self.fake.change("write_lock", DaemonError("cannot write"))

@@ -10,7 +10,7 @@ import time
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ._host import Clock
+    from ._ports import Clock
 
 POLL_INTERVAL = 0.2
 """Seconds between two looks: short against a start of pluto (1 to 5 s), long against the cost of a look (10 ms)."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._errors import DependencyError
@@ -30,8 +29,7 @@ APART = (
 """util-linux: run a program in network, mount and process namespaces of its own. (env(1) says if it is not there.)"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Completed:
+class Completed(t.NamedTuple):
     """A finished command; a status of None means that it was ended because its time was over."""
 
     argv: tuple[str, ...]

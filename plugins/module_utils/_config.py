@@ -15,7 +15,7 @@ from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 
 if t.TYPE_CHECKING:
-    from ._host import ConfigHost
+    from ._config_host import ConfigHost
 
 Preflight = t.Literal["auto", "sandbox", "static"]
 

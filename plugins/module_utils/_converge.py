@@ -51,7 +51,7 @@ class Outcome:
         return {
             "changed": bool(self.actions),
             "actions": list(self.actions),
-            "repaired": [dataclasses.asdict(finding) for finding in found if finding.id not in left],
+            "repaired": [finding._asdict() for finding in found if finding.id not in left],
             "exit_status": 1 if self.needless_stop else 0,
             "messages": list(self.messages),
             "warnings": [

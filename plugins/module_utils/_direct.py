@@ -15,7 +15,7 @@ from ._pluto import RUNDIR
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._host import Clock
+    from ._ports import Clock
 
 EXITS = {
     2: "its control socket failed",

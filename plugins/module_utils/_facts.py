@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import typing as t
 
-from ._connections import connections, halves, missing_kernel_sas
 from ._errors import ConfigError
 from ._model import Contents, Listing, Tables
 from ._observe import observe
@@ -28,14 +26,13 @@ WORDS = ("all", "min", *SUBSETS)
 LOOK_AGAIN = "look again; if it stays, restart the connection with `ipsec auto --replace` and `--up`, or restart IPsec"
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
+class Request(t.NamedTuple):
     """What to gather."""
 
     subsets: frozenset[str] = frozenset(("min", *DEFAULT))
     connections: tuple[str, ...] = ("*",)
     """Globs of names."""
-    listing: Listing = dataclasses.field(default_factory=Listing)
+    listing: Listing = Listing()
 
 
 def chosen(words: t.Sequence[str]) -> frozenset[str]:
@@ -94,7 +91,10 @@ def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Con
     SAs come and go between the two looks, so who disagrees is looked at twice: only what holds both times is told.
     """
     contents = host.kernel.contents(request.listing)
-    if state.answer is None or contents is None or not any(_differences(state.answer, contents)):
+    # of several plutos, the one that answers does not know what the others have in the kernel
+    if state.answer is None or contents is None or len(state.plutos) > 1:
+        return state, contents, []
+    if not any(_differences(state.answer, contents)):
         return state, contents, []
     answer, again = host.pluto.ask(), host.kernel.contents(request.listing)
     if answer is None or again is None:
@@ -105,7 +105,7 @@ def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Con
         extra=tuple(sorted(before[1] & after[1])),
         unserved=tuple(sorted(before[2] & after[2])),
     )
-    return dataclasses.replace(state, answer=answer), again, list(found)
+    return state._replace(answer=answer), again, list(found)
 
 
 def _differences(
@@ -116,9 +116,9 @@ def _differences(
     Child SAs (connection, serial) without a kernel SA; own kernel SAs (address, SPI) that pluto does not know; reqids
     that own policies ask for and no SA has.
     """
-    missing = frozenset((sa.connection, sa.serial) for sa in missing_kernel_sas(answer, contents.spis))
+    missing = frozenset((sa.connection, sa.serial) for sa in answer.missing(contents.spis))
     served = frozenset(total.reqid for total in contents.totals)
-    known = frozenset(half for sa in (*answer.child_sas, *answer.negotiating) for half in halves(sa))
+    known = frozenset(half for sa in (*answer.child_sas, *answer.negotiating) for half in sa.halves)
     return missing, contents.own_spis - known, contents.asked - served
 
 
@@ -162,6 +162,8 @@ def _connections(
     host: Host, state: State, contents: Contents | None, request: Request
 ) -> tuple[dict[str, t.Any], list[Finding]]:
     """Every connection, and what is odd about the configuration that declares it."""
+    from ._connections import connections
+
     findings = []
     try:
         configured = host.pluto.configured() if state.program else {}

@@ -67,7 +67,8 @@ the pluto that they call, fail."""
 
 CURES = {
     frozenset({"klips", "xfrm"}): "run `rmmod ipsec` to keep XFRM, or `rmmod af_key` to keep KLIPS",
-    frozenset({"klips"}): "stop IPsec with `backend: klips` and run `rmmod ipsec`, or write protostack=klips",
+    frozenset({"klips"}): "stop IPsec with `backend: klips`, run `rmmod ipsec` if it is still loaded then, or write "
+    "protostack=klips",
     frozenset({"xfrm"}): "run `rmmod af_key` (a kernel with af_key built in cannot run KLIPS), or write "
     "protostack=netkey",
 }
@@ -307,22 +308,40 @@ class KlipsKernel:
     def load(self) -> None:
         """See Kernel.load. Load KLIPS, set its flags, attach the devices of `interfaces=`; from any state of KLIPS.
 
-        To be called before every start of a pluto that has no script to do this, also when KLIPS is loaded: `clean`
-        detaches the devices. What an earlier pluto left is removed, so no pluto may run.
+        To be called before every start of a pluto that has no script to do this, also when KLIPS is loaded: where
+        `clean` could not unload it, it has detached the devices. What an earlier pluto left is removed, so no pluto may
+        run.
         """
         setup, attachments = self._check()
         if not self._loaded():
             self._modprobe()
-        self.clean("own")
+        self._clear()
         self._set_debug(setup.get("klipsdebug", "").split())
         self._set_flags(setup)
         for attachment in attachments:
             self._attach(attachment, int(setup.get("overridemtu", "0")))
 
     def clean(self, flush: Flush) -> None:
-        """See Kernel.clean: devices, eroutes, SAs. There is nothing foreign, so `own` and `all` are the same."""
+        """See Kernel.clean: devices, eroutes, SAs, and last the module itself, as Openswan's stop does.
+
+        There is nothing foreign, so `own` and `all` are the same. A module that cannot be unloaded, as it is in use or
+        built in, stays, and so does one that modprobe could not load again; empty, it does nothing, and `tables` tells
+        that it is there. KernelError only when something is left in it.
+        """
         if flush == "none" or not self._loaded():
             return
+        self._clear()
+        why = self._unload()
+        left = self.leftovers()
+        if left.own:
+            found = [f"{left.policies} eroutes", f"{left.sas} SAs", *left.interfaces]
+            raise KernelError(
+                f"KLIPS still has {', '.join(found)} after all was cleared, and stays loaded: {why}; see the kernel's "
+                "log (dmesg), and restart this host if nothing else helps"
+            )
+
+    def _clear(self) -> None:
+        """Remove what is in it."""
         for virtual in sorted(self._attached()):
             self._do("ip", "link", "set", "dev", virtual, "down")
             self._do("ip", "address", "flush", "dev", virtual)
@@ -331,6 +350,12 @@ class KlipsKernel:
             self._do("ipsec", "klipsdebug", "--none")
         self._do("ipsec", "eroute", "--clear")
         self._do("ipsec", "spi", "--clear")
+
+    def _unload(self) -> str:
+        """Unload the module if that can be undone; why it stays, when it does."""
+        if "klips" not in available_stacks(self._commands):
+            return "modprobe could not load it again"
+        return self._commands.run("rmmod", "ipsec", timeout=MODPROBE_TIMEOUT).reason
 
     def _check(self) -> tuple[dict[str, str], tuple[_Attachment, ...]]:
         """`config setup`, and what its `interfaces=` asks for."""

@@ -5,13 +5,15 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
-What is only looked at is a NamedTuple, which costs an eighth of a frozen dataclass at every start of a module.
+NamedTuples, which cost an eighth of a frozen dataclass at every start of a module.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
+
+if t.TYPE_CHECKING:
+    from ._reload import Reload
 
 LockKind = t.Literal["absent", "damaged", "dead", "reused", "pluto"]
 ControlKind = t.Literal["absent", "stale", "listening"]
@@ -165,9 +167,14 @@ class ChildSa(t.NamedTuple):
     lease: str | None = None
     """Address given to the peer."""
 
+    @property
+    def halves(self) -> tuple[tuple[str, int], ...]:
+        """Destination address and SPI of its two kernel SAs, as far as pluto told them."""
+        both = ((self.local, self.spi_in), (self.remote, self.spi_out))
+        return tuple((address, spi) for address, spi in both if address is not None and spi is not None)
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+
+class Answer(t.NamedTuple):
     """What pluto itself said over its control socket."""
 
     interfaces: tuple[str, ...] = ()
@@ -192,9 +199,15 @@ class Answer:
     unknown: tuple[str, ...] = ()
     """The first of them."""
 
+    def missing(self, kernel_spis: t.Collection[tuple[str, int]]) -> tuple[ChildSa, ...]:
+        """Established Child SAs of which the kernel, which has these destination addresses and SPIs, lacks a half.
 
-@dataclasses.dataclass(frozen=True)
-class Unit:
+        Only those whose SPIs and addresses pluto told.
+        """
+        return tuple(child for child in self.child_sas if any(half not in kernel_spis for half in child.halves))
+
+
+class Unit(t.NamedTuple):
     """The service manager's view of the subsystem."""
 
     name: str
@@ -220,8 +233,7 @@ class Stranger(t.NamedTuple):
     name: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Leftovers:
+class Leftovers(t.NamedTuple):
     """What is in the kernel while no pluto runs. Own is what a pluto made, foreign is everybody else's."""
 
     policies: int = 0
@@ -364,8 +376,7 @@ class Firewall(t.NamedTuple):
     refuses: tuple[Refusal, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class ConfigFault:
+class ConfigFault(t.NamedTuple):
     """What is wrong with ipsec.conf."""
 
     kind: t.Literal["missing", "invalid"]
@@ -375,59 +386,7 @@ class ConfigFault:
     """All that the program said about it."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Holding:
-    """The connections that a pluto holds, and its settings, as it was told to make them."""
-
-    connections: t.Mapping[str, frozenset[str]]
-    """What defines each, by name; comparable between plutos of one version. Expansions belong to their parent."""
-    setup: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Keys and values of `config setup`, as far as pluto tells them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reload:
-    """What the living pluto holds, beside what its configuration asks for."""
-
-    held: Holding
-    wanted: Holding
-    """What a throw-away pluto of the same program made of the configuration."""
-    auto: t.Mapping[str, str]
-    """The `auto=` of each connection that is wanted."""
-    sharers: t.Mapping[str, tuple[str, ...]]
-    """By connection that owns an IKE SA: the other connections with a Child SA below it, which end with it."""
-    up: frozenset[str]
-    """Connections with a tunnel, or on the way to one."""
-    stranded: tuple[str, ...]
-    """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
-    new_secrets: bool
-    """The secrets' files have changed since pluto read them."""
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Connections that are to be added."""
-        return tuple(sorted(set(self.wanted.connections) - set(self.held.connections)))
-
-    @property
-    def undeclared(self) -> tuple[str, ...]:
-        """Connections that are to be deleted."""
-        return tuple(sorted(set(self.held.connections) - set(self.wanted.connections)))
-
-    @property
-    def different(self) -> tuple[str, ...]:
-        """Connections that are to be replaced."""
-        both = set(self.held.connections) & set(self.wanted.connections)
-        return tuple(sorted(n for n in both if self.held.connections[n] != self.wanted.connections[n]))
-
-    @property
-    def restart_required(self) -> tuple[str, ...]:
-        """Keys of `config setup` that a pluto takes only when it starts, and that differ."""
-        held, wanted = self.held.setup, self.wanted.setup
-        return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
-
-
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(t.NamedTuple):
     """One look at the host, from independent sources."""
 
     program: Program | None
@@ -458,14 +417,13 @@ class State:
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs."""
-    at: float = dataclasses.field(default=0.0, compare=False)
+    at: float = 0.0
     """When it was, in seconds since the epoch."""
     reload: Reload | None = None
     """Only looked for when asked to reload, and while a pluto answers."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Desired:
+class Desired(t.NamedTuple):
     """What the task asks for; None leaves that part as it is."""
 
     running: bool | None = None
@@ -488,5 +446,4 @@ class Desired:
     def settled(self) -> Desired:
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        running = None if unknown else self.running
-        return dataclasses.replace(self, restart=False, running=running, start_idle=False)
+        return self._replace(restart=False, running=None if unknown else self.running, start_idle=False)

@@ -19,12 +19,11 @@ from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
 from ._host import Host
 from ._network import LocalNetwork
 from ._pluto import CONFIG, LocalPluto
-from ._settings import config_setup
 from ._system import LockFile, SystemLog
 
 if t.TYPE_CHECKING:
     from ._commands import RunCommand
-    from ._host import ConfigHost, Kernel, Launcher
+    from ._ports import Kernel, Launcher
 
 
 def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
@@ -50,6 +49,8 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
 
 def _priority(commands: LocalCommands, config: str) -> str | None:
     """`syslog=`; None where nothing says so, also because the configuration cannot be read: that is told elsewhere."""
+    from ._settings import config_setup
+
     try:
         return config_setup(commands, config).get("syslog")
     except (ConfigError, DependencyError):
@@ -99,30 +100,11 @@ def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:
     return KlipsKernel(commands, config=pluto.config) if name == "klips" else NoKernel()
 
 
-def _config_host(host: Host, run_command: RunCommand) -> ConfigHost:
-    from ._host import ConfigHost
-    from ._install import LocalFiles
-    from ._preflight import Unshared
-
-    commands = LocalCommands(run_command)
-    return ConfigHost(**vars(host), files=LocalFiles(commands), sandbox=Unshared(commands))
-
-
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
-    _end(module, lambda: action(local_host(module.run_command, **options)))
-
-
-def run_config(module: AnsibleModule, action: t.Callable[[ConfigHost], dict[str, t.Any]]) -> None:
-    """The same, of an action that installs a configuration."""
-    command = module.run_command
-    _end(module, lambda: action(_config_host(local_host(command, config=module.params["config"]), command)))
-
-
-def _end(module: AnsibleModule, action: t.Callable[[], dict[str, t.Any]]) -> None:
     try:
-        result = action()
+        result = action(local_host(module.run_command, **options))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),

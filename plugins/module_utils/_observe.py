@@ -14,7 +14,8 @@ from ._model import Leftovers, State
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired, Reload
+    from ._model import Desired
+    from ._reload import Reload
 
 
 def observe(host: Host, desired: Desired | None = None) -> State:

@@ -21,7 +21,6 @@ counted, and expire in 30 seconds; its IPIP SAs for IPComp are foreign, and go w
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 import typing as t
 
@@ -105,8 +104,7 @@ HOLES = tuple(
 """Neighbour solicitation and advertisement, as pluto writes them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Policy:
+class Policy(t.NamedTuple):
     """A policy, as far as ownership and removal need it."""
 
     selector: bytes

@@ -86,12 +86,11 @@ class StopPluto:
 
     def predict(self, state: State) -> State:
         """No process, no file, nothing in the kernel; the unit is inactive."""
-        return dataclasses.replace(
-            _cleaned(state, self.flush),
+        return _cleaned(state, self.flush)._replace(
             plutos=(),
             loading=False,
             answer=None,
-            unit=state.unit and dataclasses.replace(state.unit, active="inactive", sub="dead", main_pid=None),
+            unit=state.unit and state.unit._replace(active="inactive", sub="dead", main_pid=None),
         )
 
 
@@ -121,8 +120,7 @@ class CleanUp:
 
 def _cleaned(state: State, flush: Flush) -> State:
     left = state.leftovers
-    return dataclasses.replace(
-        state,
+    return state._replace(
         lock=Lock(state.lock.path),
         old_locks=(),
         log_rules=(),
@@ -152,7 +150,7 @@ class RepairLock:
 
     def predict(self, state: State) -> State:
         """The lock file names the pluto."""
-        return dataclasses.replace(state, lock=Lock(state.lock.path, "pluto", self.process.pid))
+        return state._replace(lock=Lock(state.lock.path, "pluto", self.process.pid))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +171,7 @@ class Listen:
 
     def predict(self, state: State) -> State:
         """It listens."""
-        return dataclasses.replace(state, answer=state.answer and dataclasses.replace(state.answer, interfaces=("?",)))
+        return state._replace(answer=state.answer and state.answer._replace(interfaces=("?",)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +193,7 @@ class LoadBackend:
 
     def predict(self, state: State) -> State:
         """The tables are there, and empty."""
-        return dataclasses.replace(state, tables=Tables())
+        return state._replace(tables=Tables())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,13 +251,12 @@ class StartPluto:
     def predict(self, state: State) -> State:
         """A pluto of which neither pid nor interfaces are known yet."""
         pluto = Process(None)
-        return dataclasses.replace(
-            state,
+        return state._replace(
             plutos=(pluto,),
             lock=Lock(state.lock.path, "pluto"),
             control=Control(state.control.path, "listening", (None,)),
             answer=Answer(interfaces=("?",)),
-            unit=state.unit and dataclasses.replace(state.unit, active="active", sub="running", main_pid=None),
+            unit=state.unit and state.unit._replace(active="active", sub="running", main_pid=None),
             reload=state.reload and reloaded(state.reload),
         )
 
@@ -285,7 +282,7 @@ class Enable:
 
     def predict(self, state: State) -> State:
         """Only the unit's enablement differs."""
-        return dataclasses.replace(state, unit=state.unit and dataclasses.replace(state.unit, enabled=self.enabled))
+        return state._replace(unit=state.unit and state.unit._replace(enabled=self.enabled))
 
 
 class Missing(t.NamedTuple):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import shutil
@@ -14,9 +13,7 @@ import typing as t
 
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._log import read_history
-from ._model import ConfigFault, Control, Lock, Reload, Stranger
-from ._nflog import LogRules
+from ._model import ConfigFault, Control, Lock, Stranger
 from ._processes import (
     end_processes,
     find_program,
@@ -28,12 +25,12 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._settings import config_setup
-from ._whack import parse_auto, parse_certificates, parse_status, parse_version
+from ._whack import holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
     from ._model import Answer, Process, Program
+    from ._reload import Reload
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -90,7 +87,6 @@ class LocalPluto:
         self._lock = f"{rundir}/pluto.pid"
         self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
-        self._log_rules = LogRules(commands)
         self.config = config
 
     def program(self) -> Program | None:
@@ -149,6 +145,8 @@ class LocalPluto:
 
     def check_nss(self) -> None:
         """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
+        from ._settings import config_setup
+
         folder = config_setup(self._commands, self.config).get("nssdir")
         if folder is None:
             return
@@ -188,6 +186,8 @@ class LocalPluto:
 
     def log(self, since: float) -> tuple[str, ...]:
         """See Pluto.log."""
+        from ._log import read_history
+
         return read_history(self._commands, self.config, since)
 
     def processes(self) -> tuple[Process, ...]:
@@ -204,7 +204,9 @@ class LocalPluto:
 
     def log_rules(self) -> tuple[str, ...]:
         """See Pluto.log_rules."""
-        return tuple(rule.title for rule in self._log_rules.find())
+        from ._nflog import LogRules
+
+        return tuple(rule.title for rule in LogRules(self._commands).find())
 
     def strangers(self) -> tuple[Stranger, ...]:
         """See Pluto.strangers."""
@@ -254,8 +256,8 @@ class LocalPluto:
         if status.status != 0:
             return None
         program = self._program
-        if program is not None and program.name == "Openswan":
-            # its whack cannot ask for traffic
+        if not holds_sas(status.out) or (program is not None and program.name == "Openswan"):
+            # there is no traffic, or its whack cannot ask for it
             return parse_status(status.out, "")
         traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
         if traffic.status != 0:
@@ -266,6 +268,7 @@ class LocalPluto:
         """See Pluto.reload."""
         from . import _rehearsal, _secrets
         from ._definitions import setup, sharers, stranded, up
+        from ._reload import Reload
 
         status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
         if status.status != 0:
@@ -277,7 +280,7 @@ class LocalPluto:
         definitions = {name: fields for name, fields in wanted.connections.items() if name in auto}
         return Reload(
             held=_rehearsal.held(status.out),
-            wanted=dataclasses.replace(wanted, connections=definitions),
+            wanted=wanted._replace(connections=definitions),
             auto=auto,
             sharers=sharers(answer),
             up=up(answer),
@@ -355,9 +358,11 @@ class LocalPluto:
 
     def remove_leftovers(self) -> None:
         """See Pluto.remove_leftovers."""
+        from ._nflog import LogRules
+
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
-        self._log_rules.remove()
+        LogRules(self._commands).remove()
         for path in filter(os.path.exists, self._resolv_backups):
             self._restore_resolv_conf(path)
         for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):

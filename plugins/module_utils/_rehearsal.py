@@ -14,8 +14,8 @@ from ._errors import ConfigError, DependencyError
 from ._faults import faults
 from ._install import LocalFiles
 from ._ipsec_conf import read_conf
-from ._model import Holding
 from ._preflight import Unshared
+from ._reload import Holding
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, CommandsApart

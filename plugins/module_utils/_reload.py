@@ -17,8 +17,57 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired, Reload, State
+    from ._model import Desired, State
     from ._plan import Step
+
+
+class Holding(t.NamedTuple):
+    """The connections that a pluto holds, and its settings, as it was told to make them."""
+
+    connections: t.Mapping[str, frozenset[str]]
+    """What defines each, by name; comparable between plutos of one version. Expansions belong to their parent."""
+    setup: t.Mapping[str, str]
+    """Keys and values of `config setup`, as far as pluto tells them."""
+
+
+class Reload(t.NamedTuple):
+    """What the living pluto holds, beside what its configuration asks for."""
+
+    held: Holding
+    wanted: Holding
+    """What a throw-away pluto of the same program made of the configuration."""
+    auto: t.Mapping[str, str]
+    """The `auto=` of each connection that is wanted."""
+    sharers: t.Mapping[str, tuple[str, ...]]
+    """By connection that owns an IKE SA: the other connections with a Child SA below it, which end with it."""
+    up: frozenset[str]
+    """Connections with a tunnel, or on the way to one."""
+    stranded: tuple[str, ...]
+    """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
+    new_secrets: bool
+    """The secrets' files have changed since pluto read them."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Connections that are to be added."""
+        return tuple(sorted(set(self.wanted.connections) - set(self.held.connections)))
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """Connections that are to be deleted."""
+        return tuple(sorted(set(self.held.connections) - set(self.wanted.connections)))
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """Connections that are to be replaced."""
+        both = set(self.held.connections) & set(self.wanted.connections)
+        return tuple(sorted(n for n in both if self.held.connections[n] != self.wanted.connections[n]))
+
+    @property
+    def restart_required(self) -> tuple[str, ...]:
+        """Keys of `config setup` that a pluto takes only when it starts, and that differ."""
+        held, wanted = self.held.setup, self.wanted.setup
+        return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,13 +179,11 @@ def _held(state: State, name: str, definition: frozenset[str] | None) -> State:
         held[name] = definition
     sharers = {owner: others for owner, others in state.reload.sharers.items() if owner != name}
     stranded = tuple(other for other in state.reload.stranded if other != name)
-    return _with(
-        state, held=dataclasses.replace(state.reload.held, connections=held), sharers=sharers, stranded=stranded
-    )
+    return _with(state, held=state.reload.held._replace(connections=held), sharers=sharers, stranded=stranded)
 
 
 def _with(state: State, **changes: t.Any) -> State:
-    return dataclasses.replace(state, reload=state.reload and dataclasses.replace(state.reload, **changes))
+    return state._replace(reload=state.reload and state.reload._replace(**changes))
 
 
 def reload_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
@@ -170,4 +217,4 @@ def _order(reload: Reload, name: str) -> t.Literal["", "start", "route"]:
 def reloaded(reload: Reload) -> Reload:
     """What a pluto holds that was started just now."""
     started = frozenset(name for name, auto in reload.auto.items() if auto == "start")
-    return dataclasses.replace(reload, held=reload.wanted, sharers={}, stranded=(), up=started, new_secrets=False)
+    return reload._replace(held=reload.wanted, sharers={}, stranded=(), up=started, new_secrets=False)

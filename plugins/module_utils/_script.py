@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import os
 import re
@@ -24,7 +23,7 @@ from ._processes import DELETED, end_processes, handles, start_time
 
 if t.TYPE_CHECKING:
     from ._commands import Commands, Completed
-    from ._host import Clock
+    from ._ports import Clock
 
 SCRIPTS = ("/etc/init.d/ipsec", "/etc/rc.d/init.d/ipsec")
 LINKS = ("etc/rc[2-5S].d/S??{name}", "etc/rc.d/rc[2-5].d/S??{name}", "etc/runlevels/*/{name}")
@@ -163,16 +162,16 @@ class ScriptLauncher:
 
     def _look(self, timeout: float) -> Unit:
         done = self._commands.run(self._path, "status", timeout=timeout)
-        unit = dataclasses.replace(parse_status(self._path, done, self._openrc()), enabled=self._enabled())
+        unit = parse_status(self._path, done, self._openrc())._replace(enabled=self._enabled())
         if unit.main_pid is not None and not is_pluto(unit.main_pid, self._proc):
             # scripts look only whether the pid in the lock file exists
-            return dataclasses.replace(
-                unit, active="failed", sub="dead", main_pid=None, result=f"pid {unit.main_pid} is not a pluto"
+            return unit._replace(
+                active="failed", sub="dead", main_pid=None, result=f"pid {unit.main_pid} is not a pluto"
             )
         restarters = find_restarters(self._proc)
         if restarters and unit.active != "active":
             waits = any(restarter.sleeps for restarter in restarters)
-            return dataclasses.replace(unit, active="activating", sub="auto-restart" if waits else "start")
+            return unit._replace(active="activating", sub="auto-restart" if waits else "start")
         return unit
 
     def _other_than_active(self, timeout: float) -> str | None:

@@ -6,20 +6,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._model import Answer
 from ._whack import parent
 
 if t.TYPE_CHECKING:
-    from ._model import Reload, State, Unit
+    from ._model import State, Unit
+    from ._reload import Reload
 
 Severity = t.Literal["error", "warning"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(t.NamedTuple):
     """One strange thing about a gateway, with its cure. An error makes the word; a warning does not."""
 
     id: str
@@ -28,8 +27,7 @@ class Finding:
     cure: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Status:
+class Status(t.NamedTuple):
     """The verdict on a State."""
 
     word: str
@@ -281,14 +279,14 @@ def minimum(state: State, more: tuple[Finding, ...] = ()) -> dict[str, t.Any]:
         "lines": list(status.lines),
         "exit_status": status.exit_status,
         "lsb_status": status.lsb_status,
-        "findings": [dataclasses.asdict(finding) for finding in status.findings],
+        "findings": [finding._asdict() for finding in status.findings],
         "program": state.program.name if state.program else None,
         "version": state.program.version if state.program else None,
         "pluto_pid": state.plutos[0].pid if state.plutos else None,
         "pluto_started": int(state.plutos[0].started) if state.plutos else None,
         "config": state.config,
         "launcher": state.manager,
-        "unit": dataclasses.asdict(state.unit) if state.unit else None,
+        "unit": state.unit._asdict() if state.unit else None,
         "enabled": state.unit.enabled if state.unit else None,
         "backend": state.backend,
         "connections_loaded": len(answer.connections) if answer else None,

@@ -10,7 +10,6 @@ import os
 import typing as t
 
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._log import LOG_LINES, telling
 from ._model import Unit
 
 if t.TYPE_CHECKING:
@@ -94,6 +93,8 @@ class SystemdLauncher:
 
     def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
+        from ._log import LOG_LINES, telling
+
         done = self._commands.run(
             "journalctl",
             "--no-pager",

@@ -20,47 +20,67 @@ UNKNOWN_SHOWN = 5
 LINE_SHOWN = 300
 """Characters of a line that somebody else may have written, such as a peer with its ID."""
 
-_PROGRAM = re.compile(r"\b(Libreswan|Openswan|strongSwan) [vU]?(\d[\w.+-]*)")
-_EXPANSION = re.compile(r"(?:/\d+x\d+|#[0-9a-f.:]+/\d+)$")
 
-_INTERFACE = re.compile(
+class _Pattern:
+    """A regular expression that is compiled when it is first used: most answers need few of those below."""
+
+    match: t.Callable[[str], re.Match[str] | None]
+    search: t.Callable[[str], re.Match[str] | None]
+    findall: t.Callable[[str], list[t.Any]]
+    sub: t.Callable[[str, str], str]
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def __getattr__(self, name: str) -> t.Any:
+        # called for what is not there yet
+        compiled = re.compile(self._pattern)
+        self.match, self.search = compiled.match, compiled.search
+        self.findall, self.sub = compiled.findall, compiled.sub
+        return getattr(compiled, name)
+
+
+_PROGRAM = _Pattern(r"\b(Libreswan|Openswan|strongSwan) [vU]?(\d[\w.+-]*)")
+_EXPANSION = _Pattern(r"(?:/\d+x\d+|#[0-9a-f.:]+/\d+)$")
+
+_INTERFACE = _Pattern(
     r"interface (?P<name>[^\s/]+)(?:/\S+)? (?:(?P<protocol>UDP|TCP) )?(?P<address>\[[^\]]+\]|[^\s:@]+|[^\s@]+)"
     r"(?:[:@](?:(?P<protocol5>UDP|TCP)/)?(?P<port>\d+))?(?P<nat> \(NAT\))?$"
 )
 _NAME = r'"(?P<name>[^"]+)"(?P<instance>(?:\[\d+\])*)(?: (?P<peer>\S+))?'
-_CONNECTION = re.compile(_NAME + r":(?P<rest> .*|)$")
-_TOPOLOGY = re.compile(
+_CONNECTION = _Pattern(_NAME + r":(?P<rest> .*|)$")
+_TOPOLOGY = _Pattern(
     r" (?P<ends>.*); (?P<routing>[a-zA-Z][a-zA-Z ,-]*); (?:eroute owner: #\d+|my_ip=[^;]*; their_ip=[^;]*;)$"
 )
-_LEFT = re.compile(r"(?:(?P<subnet>\S+?)===)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[-]+)")
-_RIGHT = re.compile(r"(?:[^\s<\[]+---)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[=-]+)")
-_RIGHT_SUBNET = re.compile(r"===(\S+)$")
-_PROTOCOL = re.compile(r":(?:\d+|[A-Z]+)/\S+$")
+_LEFT = _Pattern(r"(?:(?P<subnet>\S+?)===)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[-]+)")
+_RIGHT = _Pattern(r"(?:[^\s<\[]+---)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[=-]+)")
+_RIGHT_SUBNET = _Pattern(r"===(\S+)$")
+_PROTOCOL = _Pattern(r":(?:\d+|[A-Z]+)/\S+$")
 """leftprotoport=, where there is no subnet to show it with: up to 4.x."""
-_BRACKETED = re.compile(r"\[([^\]]*)\]")
-_KEY = re.compile(r"\s+([A-Za-z_][\w-]*)")
-_HOST = re.compile(r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
+_BRACKETED = _Pattern(r"\[([^\]]*)\]")
+_KEY = _Pattern(r"\s+([A-Za-z_][\w-]*)")
+_HOST = _Pattern(r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
                    r"(?: rightnexthop:[^;]*;)? (?:remote|right): ([^;<]*)")  # fmt: skip
-_CERTIFICATE = re.compile(r"\bmycert=([^;]+);")
-_AUTH = re.compile(r"our auth:([^,]+), their auth:([^,;]+)")
-_IDS = re.compile(r"our idtype: \S+; our id=(.*?); their idtype: \S+; their id=(.*)$")
-_ON_INTERFACE = re.compile(r"\binterface: ([^;\s]*);")
-_POLICY = re.compile(r"policy: ([\w+%-]*)")
-_LIFETIME = re.compile(r"\bike_life: (\d+)s;")
-_NEWEST = re.compile(r"(IKEv?\d?|ESP|AH|IPsec) algorithm newest: ([^;]+)")
-_REQID = re.compile(r"\breqid: (\d+);")
-_STATE = re.compile(r"#(?P<serial>\d+): " + _NAME + r":(?P<port>\d+)(?:\(tcp\))? (?P<rest>.*)$")
-_SPIS = re.compile(
+_CERTIFICATE = _Pattern(r"\bmycert=([^;]+);")
+_AUTH = _Pattern(r"our auth:([^,]+), their auth:([^,;]+)")
+_IDS = _Pattern(r"our idtype: \S+; our id=(.*?); their idtype: \S+; their id=(.*)$")
+_ON_INTERFACE = _Pattern(r"\binterface: ([^;\s]*);")
+_POLICY = _Pattern(r"policy: ([\w+%-]*)")
+_LIFETIME = _Pattern(r"\bike_life: (\d+)s;")
+_NEWEST = _Pattern(r"(IKEv?\d?|ESP|AH|IPsec) algorithm newest: ([^;]+)")
+_REQID = _Pattern(r"\breqid: (\d+);")
+_STATE = _Pattern(r"#(?P<serial>\d+): " + _NAME + r":(?P<port>\d+)(?:\(tcp\))? (?P<rest>.*)$")
+_SPIS = _Pattern(
     r"#(?P<serial>\d+): "
     + _NAME.replace(r"\S+", r"(?!esp\.|ah\.|used )\S+")
     + r"(?: used (?P<used>\d+)s ago;)? (?P<said>(?:esp|ah)\..*)$"
 )
-_SPIS_COMPRESSED = re.compile(r'#\d+: "[^"]+".* comp\.[0-9a-f]+@')
-_SAID = re.compile(r"\b(esp|ah)\.([0-9a-f]+)@(\S+)")
-_PENDING = re.compile(r'#\d+: pending [\w ]+ for "')
-_EVENT = re.compile(r"(?:EVENT_)?(?:SA_|v1_|v2_)*(REKEY|REPLACE)(?:_IF_USED)? in (-?\d+)s")
-_PARENT = re.compile(r"(?:isakmp|IKE SA |ISAKMP SA )#(\d+)")
-_TRAFFIC = re.compile(
+_SPIS_COMPRESSED = _Pattern(r'#\d+: "[^"]+".* comp\.[0-9a-f]+@')
+_SAID = _Pattern(r"\b(esp|ah)\.([0-9a-f]+)@(\S+)")
+_PENDING = _Pattern(r'#\d+: pending [\w ]+ for "')
+_EVENT = _Pattern(r"(?:EVENT_)?(?:SA_|v1_|v2_)*(REKEY|REPLACE)(?:_IF_USED)? in (-?\d+)s")
+_PARENT = _Pattern(r"(?:isakmp|IKE SA |ISAKMP SA )#(\d+)")
+_TRAFFIC = _Pattern(
     r"#(?P<serial>\d+): " + _NAME.replace(r"\S+", r"[^\s,]+") + r"(?:, username=(?P<username>.*))?, type=[^,]+, "
     r"add_time=(?P<added>\d+)(?:, inBytes=(?P<bytes_in>\d+))?(?:, outBytes=(?P<bytes_out>\d+))?"
     r"(?:, maxBytes=[^,]+)?(?:, id='.*')?(?:, lease=(?P<lease>\S+))?$"
@@ -90,11 +110,11 @@ _KNOWN_LINES = (
 )  # fmt: skip
 """How the other lines begin."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_NICKNAME = re.compile(r'\s*End certificate "([^"]+)"')
-_NOT_AFTER = re.compile(
+_NICKNAME = _Pattern(r'\s*End certificate "([^"]+)"')
+_NOT_AFTER = _Pattern(
     rf"\s*not after: (?:\w{{3}} )?({'|'.join(MONTHS)}) +(\d+),? (\d\d):(\d\d):(\d\d)(?: UTC)? (\d{{4}})"
 )
-_SHUNT = re.compile(r"\S+ -\d+-> \S+ => \S+")
+_SHUNT = _Pattern(r"\S+ -\d+-> \S+ => \S+")
 _ROUTING = {
     "prospective erouted": "trap",
     "routed-ondemand": "trap",
@@ -125,6 +145,11 @@ def parse_version(text: str) -> Program | None:
 def parent(name: str) -> str:
     """The connection of ipsec.conf that an expansion of its subnets (`name/1x2`) or group (`name#10.0.0.0/8`) is of."""
     return _EXPANSION.sub("", name)
+
+
+def holds_sas(status: str) -> bool:
+    """Whether `ipsec whack --status` tells of any SA, established or not."""
+    return "\n000 #" in status or "\n#" in status
 
 
 def parse_status(status: str, traffic: str) -> Answer:

@@ -238,12 +238,18 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._candidate import Candidate, File
+from ..module_utils._commands import LocalCommands
 from ..module_utils._config import Proposal, install
+from ..module_utils._config_host import ConfigHost
 from ..module_utils._errors import ConfigError
-from ..module_utils._module import run_config
+from ..module_utils._install import LocalFiles
+from ..module_utils._module import run
+from ..module_utils._preflight import Unshared
 
 if t.TYPE_CHECKING:
-    from ..module_utils._host import Files
+    from ..module_utils._commands import RunCommand
+    from ..module_utils._config_host import Files
+    from ..module_utils._host import Host
 
 
 def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
@@ -282,6 +288,17 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
     )
 
 
+def config_host(host: Host, run_command: RunCommand) -> ConfigHost:
+    """The same host, with what it takes to give it a configuration."""
+    commands = LocalCommands(run_command)
+    return ConfigHost(**vars(host), files=LocalFiles(commands), sandbox=Unshared(commands))
+
+
+def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
+    """Install the configuration that the parameters describe."""
+    return install(proposal_from(params, host.files), host, check_mode=check_mode).to_result()
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -317,9 +334,9 @@ def main() -> None:
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run_config(
+    run(
         module,
-        lambda host: install(proposal_from(module.params, host.files), host, check_mode=module.check_mode).to_result(),
+        lambda local: action(config_host(local, module.run_command), module.params, check_mode=module.check_mode),
     )
 
 

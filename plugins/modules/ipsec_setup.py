@@ -73,8 +73,8 @@ options:
       - The kernel's IPsec part that is made ready for pluto, and cleaned up after it.
       - V(auto) is what the program makes of C(protostack=) in its configuration.
         That is V(xfrm) for Libreswan 4 and later.
-      - V(klips) is for Openswan and Libreswan 3 on hosts whose kernel has the module ipsec. It was never tested
-        on a real one, for no such kernel could be had.
+      - V(klips) is for Openswan and Libreswan 3 on hosts whose kernel has the module ipsec. A stop unloads that module,
+        where nothing else uses it. It was never tested on a real one, for no such kernel could be had.
       - Use V(none) where the kernel is looked after by others, for example on the host of a container.
     type: str
     choices: [auto, xfrm, klips, none]

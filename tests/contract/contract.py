@@ -21,9 +21,9 @@ from pathlib import Path
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
+from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import faults
-from ansible_collections.xswan.ipsec.plugins.module_utils._host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing

@@ -15,14 +15,14 @@ import pytest
 
 MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 LOOK = f"""
-import dataclasses, json, subprocess, sys
+import json, subprocess, sys
 from {MODULE_UTILS}._xfrm import XfrmKernel
 for argv in json.loads(sys.argv[1]):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
 print(json.dumps(XfrmKernel(None).tables()._asdict()))
 """
 CLEAN = f"""
-import dataclasses, json, os, socket, subprocess, sys
+import json, os, socket, subprocess, sys
 from {MODULE_UTILS}._errors import IPsecError
 from {MODULE_UTILS}._devices import remove_device
 from {MODULE_UTILS}._xfrm import XfrmKernel
@@ -37,7 +37,7 @@ def look():
         text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
         listed += [line.strip() for line in text.splitlines() if line.startswith("src ")]
     devices = [name for _index, name in socket.if_nameindex() if name != "lo"]
-    return {{"leftovers": dataclasses.asdict(kernel.leftovers()), "listed": listed, "devices": devices}}
+    return {{"leftovers": kernel.leftovers()._asdict(), "listed": listed, "devices": devices}}
 
 looks = [look()]
 for step in steps:
@@ -178,7 +178,7 @@ def test_own_sub_policies_go() -> None:
 def test_policies_of_sockets_are_neither_counted_nor_touched() -> None:
     """A socket's bypass, as pluto has one on each of its own."""
     script = f"""
-import dataclasses, json, socket, struct
+import json, socket, struct
 from {MODULE_UTILS}._xfrm import XfrmKernel
 kernel = XfrmKernel(None)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -188,7 +188,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     for flush in ("own", "all"):
         kernel.clean(flush)
         looks.append(kernel.tables())
-print(json.dumps([getattr(look, '_asdict', lambda: dataclasses.asdict(look))() for look in looks]))
+print(json.dumps([look._asdict() for look in looks]))
 """
     first, leftovers, own, every = inside(script, ())
     assert first["policies_socket"] == 1

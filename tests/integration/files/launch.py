@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -16,10 +15,11 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemCl
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._direct import DirectLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import IPsecError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._script import ScriptLauncher, find_script
 
 if t.TYPE_CHECKING:
-    from ansible_collections.xswan.ipsec.plugins.module_utils._host import Launcher
+    from ansible_collections.xswan.ipsec.plugins.module_utils._ports import Launcher
 
 
 def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
@@ -40,7 +40,7 @@ def main(kind: str, call: str, *arguments: str) -> None:
     said: dict[str, object] = {"script": script}
     try:
         result = getattr(launcher, call)(*map(json.loads, arguments))
-        said["result"] = dataclasses.asdict(result) if dataclasses.is_dataclass(type(result)) else result
+        said["result"] = result._asdict() if isinstance(result, Unit) else result
     except IPsecError as exc:
         said |= {"error": type(exc).__name__, "msg": str(exc), "log": exc.details.get("log", [])}
     print(json.dumps(said))

@@ -5,21 +5,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing as t
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._connections import (
-    CAUSES,
-    TRACES,
-    connections,
-    halves,
-    missing_kernel_sas,
-)
+from ansible_collections.xswan.ipsec.plugins.module_utils._connections import connections
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, ChildSa, End, IkeSa, Loaded
+from ansible_collections.xswan.ipsec.plugins.module_utils._reasons import CAUSES, TRACES
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     parse_auto,
     parse_certificates,
@@ -204,7 +198,7 @@ def test_while_pluto_is_still_loading_nothing_is_rejected() -> None:
 
 
 def test_a_kernel_without_a_half_of_a_tunnel() -> None:
-    both = frozenset(halves(CHILD))
+    both = frozenset(CHILD.halves)
     assert both == {("192.0.2.1", 0x10), ("192.0.2.2", 0x20)}
     assert one("add", UP, kernel_spis=both)["well"] is True
     assert one("add", UP, kernel_spis=None)["well"] is True
@@ -213,9 +207,9 @@ def test_a_kernel_without_a_half_of_a_tunnel() -> None:
         assert (entry["state"], entry["well"]) == ("established", False)
         assert entry["reason"]["id"] == "kernel-sa-missing"
         assert "`ipsec auto --up c`" in entry["reason"]["cure"]
-        assert missing_kernel_sas(UP, both - {lost}) == (CHILD,)
-    unknown = dataclasses.replace(UP, child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
-    assert missing_kernel_sas(unknown, frozenset()) == ()
+        assert UP.missing(both - {lost}) == (CHILD,)
+    unknown = UP._replace(child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
+    assert unknown.missing(frozenset()) == ()
 
 
 def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:

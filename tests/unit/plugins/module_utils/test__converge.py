@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import typing as t
 
@@ -311,7 +310,7 @@ def test_a_device_that_cannot_be_removed_is_named_before_anything_changes(desire
     with pytest.raises(DependencyError, match="ipsec1"):
         converge(desired, fake.host(), check_mode=False)
     assert fake.calls == []
-    keep = dataclasses.replace(desired, flush="none")
+    keep = desired._replace(flush="none")
     converge(keep, fake.host(), check_mode=False)
     assert fake.leftovers.interfaces == ("ipsec1",)
 
@@ -455,7 +454,7 @@ def test_a_start_whose_connection_is_rejected_ends_soon_and_says_why(wait: t.Any
 
 def test_a_connection_that_comes_late_was_not_rejected() -> None:
     fake = FakeHost()
-    fake.answer = dataclasses.replace(fake.answer, connections=())
+    fake.answer = fake.answer._replace(connections=())
     fake.arrivals = {fake.clock.now() + 4.5: "one"}
     assert converge(START, fake.host(), check_mode=False).actions == ("start pluto",)
 

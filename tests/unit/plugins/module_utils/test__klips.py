@@ -90,6 +90,8 @@ class Gateway:
         """The module ipsec is another one."""
         self.deaf = False
         """`tncfg --attach` says that it worked, and did not."""
+        self.forgetful = False
+        """`eroute --clear` and `tncfg --detach` say that they worked, and did not."""
         self.write("proc/modules", "e1000 12345 0 - Live 0x0\nipsec_dummy 1 0 - Live 0x0\n")
         self.write("proc/net/route", ROUTE_HEAD + NET_ROUTE + DEFAULT_ROUTE)
 
@@ -153,13 +155,15 @@ class Gateway:
             self.load()
         elif argv[:2] == ("ipsec", "tncfg"):
             self.tncfg(*argv[2:])
-        elif argv == ("ipsec", "eroute", "--clear"):
+        elif argv == ("ipsec", "eroute", "--clear") and not self.forgetful:
             self.write("proc/net/ipsec_eroute", "")
         elif argv == ("ipsec", "spi", "--clear"):
             self.write("proc/net/ipsec_spi", "")
         elif argv == ("rmmod", "ipsec"):
-            (self.root / "proc/net/ipsec_version").unlink()
-            self.write("proc/modules", "")
+            assert set(self.devices.values()) == {"NULL"}, "what is attached is in use"
+            for path in (self.root / "proc/net").glob("ipsec_*"):
+                path.unlink()
+            self.devices = {"ipsec0": "NULL"}
         return Completed(argv, 0, out, "")
 
     def tncfg(self, action: str, *names: str) -> None:
@@ -168,7 +172,8 @@ class Gateway:
             self.devices[names[0]] = "NULL"
         elif action == "--detach":
             assert self.devices[names[1]] != "NULL", "tncfg refuses to detach what is not attached"
-            self.devices[names[1]] = "NULL"
+            if not self.forgetful:
+                self.devices[names[1]] = "NULL"
         elif not self.deaf:
             assert action == "--attach"
             assert self.devices[names[1]] == "NULL", "tncfg refuses to attach what is attached"
@@ -612,11 +617,58 @@ def test_an_attach_that_did_not_happen_is_told(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("flush", ["own", "all"])
-def test_a_clean_ends_devices_then_eroutes_then_sas(gateway: Gateway, flush: t.Literal["own", "all"]) -> None:
+def test_a_clean_ends_devices_then_eroutes_then_sas_then_the_module(
+    gateway: Gateway, flush: t.Literal["own", "all"]
+) -> None:
     gateway.leave()
     gateway.kernel().clean(flush)
-    assert gateway.changes == [*EMPTIED, *CLEARED]
+    assert gateway.changes == [*EMPTIED, *CLEARED, "rmmod ipsec"]
+    assert gateway.kernel().tables() is None
     assert gateway.kernel().leftovers() == Leftovers()
+
+
+def test_a_load_after_a_clean_loads_the_module_again(gateway: Gateway) -> None:
+    gateway.leave()
+    gateway.kernel().clean("own")
+    gateway.ran.clear()
+    gateway.kernel().load()
+    assert gateway.changes == [*LOADED, *CLEARED, *ETH0]
+    assert gateway.kernel().tables() == Tables()
+    assert gateway.devices == {"ipsec0": "eth0"}
+
+
+def test_a_module_in_use_stays_and_is_seen_to_be_there(gateway: Gateway) -> None:
+    gateway.leave()
+    gateway.refused = "rmmod"
+    gateway.kernel().clean("own")
+    assert gateway.changes == [*EMPTIED, *CLEARED, "rmmod ipsec"]
+    assert gateway.kernel().tables() == Tables()
+    assert gateway.kernel().leftovers() == Leftovers()
+    gateway.ran.clear()
+    gateway.kernel().load()
+    assert gateway.changes == [*CLEARED, *ETH0], "and what is loaded is not loaded again"
+
+
+def test_a_module_that_could_not_be_loaded_again_stays(gateway: Gateway) -> None:
+    gateway.leave()
+    gateway.missing = ("ipsec",)
+    gateway.kernel().clean("own")
+    assert gateway.changes == [*EMPTIED, *CLEARED]
+    assert gateway.kernel().tables() == Tables()
+
+
+@pytest.mark.parametrize(
+    ("refused", "missing", "why"), [("rmmod", (), "it is refused"), (None, ("ipsec",), "modprobe could not load it")]
+)
+def test_what_stays_and_is_not_empty_is_an_error(
+    gateway: Gateway, refused: str | None, missing: tuple[str, ...], why: str
+) -> None:
+    gateway.leave()
+    gateway.forgetful = True
+    gateway.refused = refused
+    gateway.missing = missing
+    with pytest.raises(KernelError, match=rf"still has 2 eroutes, 0 SAs, ipsec0 after .* stays loaded: {why}.*dmesg"):
+        gateway.kernel().clean("own")
 
 
 def test_a_clean_of_several_devices_leaves_those_that_are_not_attached(gateway: Gateway) -> None:
@@ -624,7 +676,7 @@ def test_a_clean_of_several_devices_leaves_those_that_are_not_attached(gateway: 
     gateway.leave()
     gateway.kernel().clean("own")
     third = [command.replace("ipsec0", "ipsec2") for command in EMPTIED]
-    assert gateway.changes == [*EMPTIED, *third, *CLEARED]
+    assert gateway.changes == [*EMPTIED, *third, *CLEARED, "rmmod ipsec"]
 
 
 def test_a_clean_of_none_does_nothing(gateway: Gateway) -> None:

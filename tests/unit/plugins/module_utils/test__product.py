@@ -24,7 +24,6 @@ What a combination makes of the fake is compared, and each gateway is tried once
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import typing as t
 
@@ -207,4 +206,4 @@ def test_no_plan_depends_on_the_name_or_version_of_the_program(manager: str) -> 
         if facts.socket != "denied":
             state = observe(made(facts).host())
             for desired, program in itertools.product(VERBS, PROGRAMS.values()):
-                assert steps(desired, dataclasses.replace(state, program=program)) == steps(desired, state)
+                assert steps(desired, state._replace(program=program)) == steps(desired, state)

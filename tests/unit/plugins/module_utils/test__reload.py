@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import collections.abc as c
-import dataclasses
 import itertools
 
 import pytest
@@ -98,7 +97,7 @@ def test_settings_need_a_restart() -> None:
     fake.nhelpers = ("1", "2")
     result = converge(RELOAD, fake.host(), check_mode=False).to_result()
     assert (result["changed"], result["restart_required"]) == (False, ["nhelpers"])
-    assert reload(fake, dataclasses.replace(RELOAD, allow_restart=True)) == ("stop pluto", "start pluto")
+    assert reload(fake, RELOAD._replace(allow_restart=True)) == ("stop pluto", "start pluto")
 
 
 def test_a_stopped_gateway_is_started() -> None:
@@ -139,8 +138,7 @@ def test_every_difference_is_foretold_and_converges() -> None:
     for fake in every_difference():
         reload(fake)
     for fake in every_difference():
-        trial = dataclasses.replace(RELOAD)
-        calls = len(converge(trial, fake.host(), check_mode=True).actions)
+        calls = len(converge(RELOAD, fake.host(), check_mode=True).actions)
         for index in range(calls):
             again = next(
                 f

@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, running, several, stopped
 
@@ -57,5 +55,5 @@ def test_a_unit_that_cleans_up_between_two_attempts_flaps_and_one_that_is_stoppe
 ) -> None:
     state = observe(FakeHost().host())
     assert state.unit is not None
-    unit = dataclasses.replace(state.unit, active="deactivating", sub="stop-post", restarts=3, result=result)
-    assert assess(dataclasses.replace(state, unit=unit)).word == word
+    unit = state.unit._replace(active="deactivating", sub="stop-post", restarts=3, result=result)
+    assert assess(state._replace(unit=unit)).word == word

@@ -13,8 +13,8 @@ import pytest
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
-    *("_errors", "_model", "_host", "_status", "_plan", "_converge", "_observe", "_facts"),
-    *("_whack", "_connections", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
+    *("_errors", "_model", "_host", "_ports", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
+    *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
     *("_reload", "_definitions"),
 }
 PURE_STDLIB = {
