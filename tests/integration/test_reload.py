@@ -44,7 +44,7 @@ class Tunnel(t.NamedTuple):
         return f"10.{end.spec.number}.{100 + int(self.name[1:])}.1"
 
     def section(self, own: Gateway, changes: str) -> str:
-        """Its part of a gateway's ipsec.conf."""
+        """Its part of a gateway's ipsec.conf. IKE is pinned: 4.x and 5.x guess different groups first."""
         other = self.right if own is self.left else self.left
         return f"""
 conn {self.name}
@@ -56,8 +56,9 @@ conn {self.name}
     rightsubnet={self.address(other)}/32
     authby=secret
     ikev2=insist
+    ike=aes256-sha2_256;dh19
+    {changes or "esp=aes256-sha2_256"}
     auto={"start" if own is self.left else "add"}
-    {changes}
 """
 
 
