@@ -56,9 +56,9 @@ picture: ## Look at real gateways, and draw docs/fleet.png anew
 	@$(BIN)/pytest tests/integration/test_fleet.py
 	@cp tests/output/fleet.png docs/fleet.png
 
-bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md
+bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md (ARGS=--small: a minute, writes nothing)
 	@$(SETUP) --lab
-	@$(BIN)/python -m bench.status
+	@$(BIN)/python -m bench.status $(ARGS)
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

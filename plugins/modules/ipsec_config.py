@@ -237,6 +237,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._imports import compile_once
+
+compile_once()
+
 from ..module_utils._candidate import Candidate, File
 from ..module_utils._commands import LocalCommands
 from ..module_utils._config import Proposal, install

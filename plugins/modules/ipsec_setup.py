@@ -202,6 +202,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._imports import compile_once
+
+compile_once()
+
 from ..module_utils._converge import converge
 from ..module_utils._model import Desired
 from ..module_utils._module import run

@@ -547,6 +547,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._imports import compile_once
+
+compile_once()
+
 from ..module_utils._facts import DEFAULT, Request, chosen, gather
 from ..module_utils._host import Host
 from ..module_utils._model import Listing

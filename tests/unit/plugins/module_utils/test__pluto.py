@@ -134,6 +134,22 @@ def test_a_socket_that_refuses_root_is_no_pluto_that_hangs() -> None:
     assert LocalPluto(Answers(whack=(33, "", "whack: is Pluto running?\n"))).ask() is None
 
 
+def test_traffic_is_asked_for_only_when_there_are_sas() -> None:
+    """The first has no --trafficstatus that could answer, the second has one that does not."""
+    version, loaded = (0, "Linux Libreswan 4.10\n", ""), '000 "c":   our auth:secret, their auth:secret\n'
+    answer = LocalPluto(Answers(version=version, status=(0, loaded, ""))).ask()
+    assert answer is not None
+    assert answer.connections == ("c",)
+    sa = f'{loaded}000 #2: "c":500 STATE_V2_ESTABLISHED_CHILD_SA (established Child SA); REKEY in 9s; IKE SA #1;\n'
+    for status in (sa, sa.replace("000 ", "")):
+        pluto = LocalPluto(Answers(version=version, status=(0, status, ""), trafficstatus=(33, "", "refused")))
+        assert pluto.ask() is None
+        pluto = LocalPluto(Answers(version=version, status=(0, status, ""), trafficstatus=(0, "", "")))
+        answer = pluto.ask()
+        assert answer is not None
+        assert [child.serial for child in answer.child_sas] == [2]
+
+
 @pytest.mark.parametrize(
     ("content", "kind"), [(None, "absent"), ("", "damaged"), ("\n", "damaged"), ("no\n", "damaged"), ("1\n", "reused")]
 )
