@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reload on three gateways with 20 tunnels: what did not change keeps its SPIs and loses no packet.
 
-The witnesses are pluto's SPIs, and pings of one in 10 ms through every tunnel but the one that changes.
+The witnesses are pluto's SPIs, and a datagram every 10 ms through every tunnel but the one that changes, and back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import itertools
 import re
 import secrets
+import time
 import typing as t
 from pathlib import Path
 
@@ -28,8 +29,7 @@ if t.TYPE_CHECKING:
 TUNNELS = 20
 ESP = re.compile(r'"(?P<name>t\d+)"\S* (?:esp|ah)\.(?P<spi>[0-9a-f]+)@')
 OWNER = re.compile(r'"(?P<name>t\d+)"\S*:\d+ (?:STATE_V2_)?ESTABLISHED_IKE_SA')
-COUNTS = re.compile(r"(?P<sent>\d+) packets transmitted, (?P<received>\d+) received")
-PING = "ping -q -n -i 0.01 -I {source} {to} >/tmp/{name}.ping 2>&1 & echo $! >>/tmp/pings"
+STREAM = Path(__file__).with_name("files") / "stream.py"
 
 
 class Tunnel(t.NamedTuple):
@@ -135,29 +135,34 @@ def start(tunnels: c.Iterable[Tunnel]) -> None:
 
 
 @contextlib.contextmanager
-def pings(tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, tuple[int, int]]]:
-    """A ping every 10 ms through each of these tunnels; afterwards how many were sent and answered."""
-    tunnels = tuple(tunnels)
-    ends = {tunnel.left.name: tunnel.left for tunnel in tunnels}
+def streams(lab: Lab, tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, tuple[int, int]]]:
+    """A datagram every 10 ms through each of these tunnels, and back; afterwards how many were sent and came back."""
+    by_address = {tunnel.address(tunnel.right): tunnel for tunnel in tunnels}
     counts: dict[str, tuple[int, int]] = {}
-    for end in ends.values():
-        streams = [
-            PING.format(source=tunnel.address(end), to=tunnel.address(tunnel.right), name=tunnel.name)
-            for tunnel in tunnels
-            if tunnel.left is end
+    # those that only answer first: nothing is to be sent to one that does not
+    for gateway in reversed(lab.gateways.values()):
+        gateway.run("cat >/tmp/stream.py", stdin=STREAM.read_text())
+        words = [
+            tunnel.address(gateway) + (f"={tunnel.address(tunnel.right)}" if tunnel.left is gateway else "")
+            for tunnel in by_address.values()
+            if gateway in (tunnel.left, tunnel.right)
         ]
-        end.run("rm -f /tmp/pings\n" + "\n".join(streams))
+        order = f"python3 /tmp/stream.py /tmp/counts {' '.join(words)}"
+        gateway.run(f"{order} >/tmp/stream.log 2>&1 </dev/null & echo $! >/tmp/stream")
+        time.sleep(1)
     try:
         yield counts
     finally:
-        for end in ends.values():
-            # SIGINT is what makes ping tell
-            end.run("kill -INT $(cat /tmp/pings)")
-    for tunnel in tunnels:
-        said = tunnel.left.run(f"sleep 1; cat /tmp/{tunnel.name}.ping").stdout
-        match = COUNTS.search(said)
-        assert match, said
-        counts[tunnel.name] = (int(match["sent"]), int(match["received"]))
+        for gateway in lab.gateways.values():
+            # they send no more, and answer a little longer
+            gateway.run("kill -TERM $(cat /tmp/stream)")
+    for gateway in lab.gateways.values():
+        said = gateway.run(
+            "while kill -0 $(cat /tmp/stream) 2>/dev/null; do sleep 0.2; done; cat /tmp/counts; cat /tmp/stream.log >&2"
+        )
+        for line in said.stdout.splitlines():
+            there, sent, received = line.split()
+            counts[by_address[there].name] = (int(sent), int(received))
 
 
 def reload(lab: Lab) -> dict[str, list[str]]:
@@ -175,7 +180,7 @@ def reload(lab: Lab) -> dict[str, list[str]]:
 
 
 def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -> None:
-    """One tunnel is changed, removed and added again; 19 others carry pings all the time, and keep their SPIs."""
+    """One tunnel is changed, removed and added again; 19 others carry traffic all the time, and keep their SPIs."""
     lab, all_tunnels = tunnels
     taken = set().union(*(owners(gateway) for gateway in lab.gateways.values()))
     victim = next(tunnel for tunnel in reversed(all_tunnels) if tunnel.name not in taken)
@@ -190,7 +195,7 @@ def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -
 
     ends = (victim.left.name, victim.right.name)
     before = untouched()
-    with pings(others) as counts:
+    with streams(lab, others) as counts:
         for step, present, changes in (
             ("replace", all_tunnels, {victim.name: "esp=aes128-sha2_256"}),
             ("delete", others, {}),
