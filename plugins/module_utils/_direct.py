@@ -14,8 +14,8 @@ from ._log import LOG, read_log
 from ._pluto import RUNDIR
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
-    from ._ports import Clock
+    from ._commands import Completed
+    from ._ports import Clock, Commands
 
 EXITS = {
     2: "its control socket failed",

@@ -170,8 +170,9 @@ def _connections(
     except ConfigError as exc:
         # it must not hide what pluto holds
         configured = {}
-        cure = "correct it: what it declares is not shown"
-        findings.append(Finding("config-unreadable", "warning", f"The configuration cannot be read: {exc}", cure))
+        if state.config_fault is None:
+            cure = "correct it: what it declares is not shown, and a restart would be refused"
+            findings.append(Finding("config-invalid", "warning", f"The configuration cannot be read: {exc}", cure))
     started = state.plutos[0].started if state.plutos else state.at
     found = connections(
         configured,

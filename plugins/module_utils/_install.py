@@ -17,7 +17,7 @@ from ._errors import ConfigError, DaemonError, DependencyError
 
 if t.TYPE_CHECKING:
     from ._candidate import File
-    from ._commands import Commands
+    from ._ports import Commands
 
 NEW, OLD = ".xswan-new", ".xswan-old"
 """What a name ends in while an installation is at work; no include of ipsec.conf or ipsec.secrets matches it."""

@@ -27,8 +27,9 @@ from ._pluto import CONFIG
 from ._settings import config_setup
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
+    from ._commands import Completed
     from ._model import Backend, Flush, Listing, Program
+    from ._ports import Commands
 
 TIMEOUT = 30.0
 MODPROBE_TIMEOUT = 60.0

@@ -17,7 +17,7 @@ from ._errors import ConfigError
 from ._settings import config_setup
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._ports import Commands
 
 LOG = "/var/log/pluto.log"
 """Where Libreswan's own `ipsec setup` has pluto log when it was built for no init system."""

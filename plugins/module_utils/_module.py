@@ -22,8 +22,7 @@ from ._pluto import CONFIG, LocalPluto
 from ._system import LockFile, SystemLog
 
 if t.TYPE_CHECKING:
-    from ._commands import RunCommand
-    from ._ports import Kernel, Launcher
+    from ._ports import Kernel, Launcher, RunCommand
 
 
 def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:

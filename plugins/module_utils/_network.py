@@ -16,7 +16,7 @@ from ._model import Firewall, Owner, Route, Settings
 from ._processes import socket_owners
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._ports import Commands
 
 IKE_PORTS = (500, 4500)
 RTF_UP, RTF_REJECT = 0x1, 0x200

@@ -24,7 +24,7 @@ import typing as t
 from ._errors import DaemonError, DependencyError
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._ports import Commands
 
 NFNETLINK_LOG = "/proc/net/netfilter/nfnetlink_log"
 """There when the kernel can log packets to a group, which it loads with the first rule of that kind."""

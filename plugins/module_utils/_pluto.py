@@ -28,8 +28,9 @@ from ._processes import (
 from ._whack import holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
+    from ._commands import Completed
     from ._model import Answer, Process, Program
+    from ._ports import Commands
     from ._reload import Reload
 
 CONFIG = "/etc/ipsec.conf"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
+    from ._commands import Completed
     from ._model import (
         Answer,
         Backend,
@@ -244,3 +245,37 @@ class Clock(t.Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
+
+
+class Commands(t.Protocol):
+    """What the other ports need in order to run programs."""
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        """Run a program; DependencyError when it is not installed."""
+
+
+class CommandsApart(Commands, t.Protocol):
+    """What the sandbox needs besides."""
+
+    def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+        """Run a program as root of namespaces of its own, which end with it and with us; `data` is its stdin.
+
+        What it mounts, configures or starts there is gone when this returns.
+        """
+
+
+class RunCommand(t.Protocol):
+    """AnsibleModule.run_command, as far as it is used here."""
+
+    def __call__(
+        self,
+        args: list[str],
+        *,
+        cwd: str,
+        environ_update: dict[str, str],
+        errors: str,
+        expand_user_and_vars: bool,
+        data: bytes | None = None,
+        binary_data: bool = False,
+    ) -> tuple[int, str, str]:
+        """Run a program to its end; return its status and what it printed on stdout and stderr."""

@@ -25,8 +25,9 @@ from ._faults import Trial
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, Overlay
-    from ._commands import CommandsApart, Completed
+    from ._commands import Completed
     from ._ipsec_conf import IPsecConf
+    from ._ports import CommandsApart
 
 HOME = "/run/xswan"
 """In the sandbox, whose /run is its own: everything that this module brings with it."""

@@ -18,7 +18,7 @@ from ._preflight import Unshared
 from ._reload import Holding
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, CommandsApart
+    from ._ports import Commands, CommandsApart
 
 TIMEOUT = 120.0
 """Seconds; a thousand connections take some ten."""

@@ -22,8 +22,8 @@ from ._pluto import CONFIG
 from ._processes import DELETED, end_processes, handles, start_time
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
-    from ._ports import Clock
+    from ._commands import Completed
+    from ._ports import Clock, Commands
 
 SCRIPTS = ("/etc/init.d/ipsec", "/etc/rc.d/init.d/ipsec")
 LINKS = ("etc/rc[2-5S].d/S??{name}", "etc/rc.d/rc[2-5].d/S??{name}", "etc/runlevels/*/{name}")

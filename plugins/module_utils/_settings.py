@@ -12,7 +12,7 @@ import typing as t
 from ._errors import ConfigError
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands
+    from ._ports import Commands
 
 TIMEOUT = 30.0
 """Seconds."""

@@ -13,7 +13,8 @@ from ._errors import ConfigError, DaemonError, DependencyError
 from ._model import Unit
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
+    from ._commands import Completed
+    from ._ports import Commands
 
 UNIT = "ipsec.service"
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result")

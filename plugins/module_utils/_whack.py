@@ -59,8 +59,10 @@ _PROTOCOL = _Pattern(r":(?:\d+|[A-Z]+)/\S+$")
 """leftprotoport=, where there is no subnet to show it with: up to 4.x."""
 _BRACKETED = _Pattern(r"\[([^\]]*)\]")
 _KEY = _Pattern(r"\s+([A-Za-z_][\w-]*)")
-_HOST = _Pattern(r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
-                   r"(?: rightnexthop:[^;]*;)? (?:remote|right): ([^;<]*)")  # fmt: skip
+_HOST = _Pattern(
+    r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
+    r"(?: rightnexthop:[^;]*;)? (?:remote|right): ([^;<]*)"
+)
 _CERTIFICATE = _Pattern(r"\bmycert=([^;]+);")
 _AUTH = _Pattern(r"our auth:([^,]+), their auth:([^,;]+)")
 _IDS = _Pattern(r"our idtype: \S+; our id=(.*?); their idtype: \S+; their id=(.*)$")

@@ -24,9 +24,10 @@ from ._netlink import NLATTR, attribute, attributes, connected, find, gone
 from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Sa, Template, own_reqid
 
 if t.TYPE_CHECKING:
-    from ._commands import Commands, Completed
+    from ._commands import Completed
     from ._model import Flush, Interface, Listing
     from ._netlink import NetlinkSocket
+    from ._ports import Commands
 
 NETLINK_XFRM = 6
 

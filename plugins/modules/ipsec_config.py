@@ -251,9 +251,9 @@ from ..module_utils._module import run
 from ..module_utils._preflight import Unshared
 
 if t.TYPE_CHECKING:
-    from ..module_utils._commands import RunCommand
     from ..module_utils._config_host import Files
     from ..module_utils._host import Host
+    from ..module_utils._ports import RunCommand
 
 
 def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:

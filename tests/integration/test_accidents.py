@@ -218,7 +218,7 @@ ACCIDENTS = (
              "flapping", "flapping", (START,), running=False, mend="no_drop_in",
              fails=dict.fromkeys(("started", "restarted"), "failed to start")),
     Accident("broken configuration", "cp /etc/ipsec.conf /root/good; echo 'conn bad\n  nosuch=1' >>/etc/ipsec.conf",
-             "running", mend="mv /root/good /etc/ipsec.conf",
+             "running", "config-invalid", mend="mv /root/good /etc/ipsec.conf",
              refused={"restarted": "nosuch"}),
     Accident("broken configuration, stopped", "cp /etc/ipsec.conf /root/good; "
              "echo 'conn bad\n  nosuch=1' >>/etc/ipsec.conf", "stopped", "config-invalid", (START,), running=False,

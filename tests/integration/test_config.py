@@ -172,9 +172,9 @@ class Ping:
     def wait(self) -> None:
         """Wait until one crosses every tunnel."""
         for here, there in self._pairs:
-            argv = ["ping", "-n", "-c", "1", "-W", "1", there.lan_host.address]
+            argv = ("ping", "-n", "-c", "1", "-W", "1", there.lan_host.address)
 
-            def crosses(host: t.Any = here.lan_host, argv: list[str] = argv) -> bool:
+            def crosses(host: t.Any = here.lan_host, argv: tuple[str, ...] = argv) -> bool:
                 return bool(host.run(argv, check=False).returncode == 0)
 
             wait_until(crosses, 120, f"a ping from {here.name}'s LAN to {there.name}'s")

@@ -100,7 +100,8 @@ def gateways(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, dict[st
 
 def reasons(lab: Lab) -> list[str]:
     """Why tunnels of gw1 are not well."""
-    (result,) = ad_hoc(lab, "xswan.ipsec.ipsec_status", "gather_subset=connections", hosts=NAMES["gw1"]).values()
+    name = NAMES["gw1"]
+    result = ad_hoc(lab, "xswan.ipsec.ipsec_status", "gather_subset=connections", hosts=name)[name]
     return [entry["reason"]["id"] for entry in result["ipsec"]["connections"].values() if entry["reason"]]
 
 

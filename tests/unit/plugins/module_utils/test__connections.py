@@ -137,7 +137,7 @@ def test_the_entry_is_json_and_its_form_is_always_the_same() -> None:
         for entry in json.loads(json.dumps(facts(version))).values():
             forms.add((tuple(entry), tuple(entry["local"]), tuple(entry["remote"])))
     for answer in (None, Answer()):
-        (entry,) = connections({"x": "start"}, answer, now=NOW).values()
+        entry = connections({"x": "start"}, answer, now=NOW)["x"]
         forms.add((tuple(entry), tuple(entry["local"]), tuple(entry["remote"])))
     assert len(forms) == 1
 
@@ -149,8 +149,9 @@ HALF_OPEN = IkeSa("c", 1, established=False)
 
 
 def one(auto: str | None, answer: Answer | None, **options: t.Any) -> dict[str, t.Any]:
-    (entry,) = connections({"c": auto} if auto else {}, answer, now=NOW, **options).values()
-    return entry
+    found = connections({"c": auto} if auto else {}, answer, now=NOW, **options)
+    assert list(found) == ["c"]
+    return found["c"]
 
 
 @pytest.mark.parametrize(

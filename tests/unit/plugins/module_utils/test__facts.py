@@ -140,7 +140,7 @@ def test_a_configuration_that_cannot_be_read_hides_nothing_of_pluto(fake: FakeHo
     assert facts["state"] == "running"
     assert facts["connections"]["one"]["established"] is True
     (finding,) = facts["findings"]
-    assert (finding["id"], finding["severity"]) == ("config-unreadable", "warning")
+    assert (finding["id"], finding["severity"]) == ("config-invalid", "warning")
     assert "syntax error" in finding["message"]
 
 

@@ -13,6 +13,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, 
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     LINE_SHOWN,
     UNKNOWN_SHOWN,
+    holds_sas,
     parent,
     parse_auto,
     parse_certificates,
@@ -39,6 +40,17 @@ def test_one_tunnel_of_every_version(version: str) -> None:
     assert answer.interfaces == ("eth0", "eth1", "eth2", "lo")
     assert answer.connections == ("gw1-gw2",)
     assert (answer.unknown_lines, answer.unknown) == (0, ())
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*-status.txt")), ids=lambda path: path.name)
+def test_whether_there_are_sas_is_seen_before_the_lines_are_read(path: Path) -> None:
+    status = path.read_text()
+    lines = status.splitlines(keepends=True)
+    without = "".join(line for line in lines if not line.removeprefix("000 ").startswith("#"))
+    for text in (status, without):
+        answer = parse_status(text, "")
+        assert holds_sas(text) is bool(answer.child_sas or answer.negotiating or answer.ike_sas)
+    assert holds_sas(status) is not holds_sas(without)
 
 
 @pytest.mark.parametrize(

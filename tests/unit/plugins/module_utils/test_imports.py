@@ -13,7 +13,7 @@ import pytest
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
-    *("_errors", "_model", "_host", "_ports", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
+    *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
     *("_reload", "_definitions"),
 }
@@ -50,7 +50,18 @@ def test_the_core_is_pure(name: str) -> None:
     found = imports(PLUGINS / "module_utils" / f"{name}.py")
     siblings = {other for other in found if other.startswith("_") and other != "__future__"}
     assert found - siblings <= PURE_STDLIB
-    assert siblings <= PURE | {"_clock"}
+    assert siblings <= PURE | {"_clock", "_ports"}
+
+
+@pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
+def test_ports_are_for_type_checkers_only(path: Path) -> None:
+    """On a gateway each file that is imported costs time."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "t.TYPE_CHECKING":
+            node.body.clear()
+    found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert "_ports" not in found
 
 
 @pytest.mark.parametrize("path", CONTROLLER, ids=lambda path: path.stem)
