@@ -74,7 +74,11 @@ def test_ipsec_conf_is_read_back(seed: int, suite: str, suites: Lab) -> None:
         banner = re.search(r'^\s+modecfgbanner=("?)(.*)\1$', section, re.MULTILINE)
         if name.startswith("c") and banner:
             found[name] = banner[2]
-    assert found == kept
+    # readwriteconf of 4.x prints no banner that is one digit
+    untold = {name for name, text in kept.items() if suite != "trixie" and re.fullmatch("[0-9]", text)}
+    assert {name: text for name, text in found.items() if name not in untold} == {
+        name: text for name, text in kept.items() if name not in untold
+    }
 
 
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
@@ -137,7 +141,7 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
 @contextlib.contextmanager
 def as_it_was(gateway: Gateway) -> c.Iterator[None]:
     """IPsec stopped, and what was in its two files back in place, after the block."""
-    gateway.run("systemctl stop ipsec && cp -a /etc/ipsec.conf /etc/ipsec.secrets /root/")
+    gateway.run("systemctl stop ipsec && touch /etc/ipsec.secrets && cp -a /etc/ipsec.conf /etc/ipsec.secrets /root/")
     try:
         yield
     finally:

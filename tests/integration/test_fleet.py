@@ -283,7 +283,7 @@ def test_page(seen: Seen, chromium: Browser) -> None:
         ("gw1, gw2", "pair"),
     ]
     # with pluto's own words
-    assert re.search(r'^no-answer: .*\n"gw1-gw3".* timeout exceeded', whys["gw1", "tunnel gw1-gw3"])
+    assert re.search(r'^no-answer: .*\n"gw1-gw3"', whys["gw1", "tunnel gw1-gw3"])
     assert re.search(r'^rejected: .*\n"gw1-gw2-backup": .*nosuchalgorithm', whys["gw2", "tunnel gw1-gw2-backup"])
     take(chromium, PICTURE)
     assert chromium.complaints == []
