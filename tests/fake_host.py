@@ -11,7 +11,6 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
-from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -42,6 +41,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Unit,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload
+from contract.contract import WholeHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
@@ -160,8 +160,8 @@ class FakeHost:
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
 
-    def host(self) -> ConfigHost:
-        return ConfigHost(
+    def host(self) -> WholeHost:
+        return WholeHost(
             launcher=FakeLauncher(self),
             pluto=FakePluto(self),
             kernel=FakeKernel(self),
@@ -171,6 +171,7 @@ class FakeHost:
             network=FakeNetwork(self),
             files=FakeFiles(self),
             sandbox=FakeSandbox(self),
+            reloader=FakeReloader(self),
         )
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -385,7 +386,44 @@ class FakePluto:
     def strangers(self) -> tuple[Stranger, ...]:
         return (self.fake.stranger,) if self.fake.stranger else ()
 
-    def reload(self) -> Reload:
+    def listen(self) -> None:
+        self.fake.change("listen", DaemonError("pluto does not take the order to listen"))
+        if self.fake.addresses:
+            self.fake.answer = self.fake.answer._replace(interfaces=("eth0", "lo"))
+
+    def write_lock(self, process: Process) -> None:
+        self.fake.change("write_lock", DaemonError("cannot write"))
+        self.fake.lock_present, self.fake.lock_pid = True, process.pid
+
+    def end(self, timeout: float) -> None:
+        self.fake.change("end", DaemonError("pluto did not end"))
+        if self.fake.immortal:
+            return
+        for pluto in tuple(self.fake.plutos):
+            if self.fake.hung or pluto.pid != self.fake.control_pid:
+                self.fake.kill_pluto(pluto)
+            else:
+                self.fake.end_pluto(pluto.pid)
+        self.fake.hung = False
+
+    def remove_leftovers(self) -> None:
+        self.fake.change("remove_leftovers", DaemonError("cannot remove"))
+        if self.fake.immortal:
+            return
+        if self.fake.plutos:
+            raise DaemonError("a pluto was started meanwhile")
+        self.fake.log_rules = ()
+        self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
+        self.fake.lock_pid = None
+
+
+@dataclasses.dataclass
+class FakeReloader:
+    """The port `Reloader`."""
+
+    fake: FakeHost
+
+    def compare(self) -> Reload:
         if self.fake.config_error:
             raise ConfigError(self.fake.config_error)
         held, wanted = (
@@ -422,36 +460,6 @@ class FakePluto:
 
     def route(self, name: str) -> None:
         self.fake.change(f"route {name}", DaemonError("pluto does not route"))
-
-    def listen(self) -> None:
-        self.fake.change("listen", DaemonError("pluto does not take the order to listen"))
-        if self.fake.addresses:
-            self.fake.answer = self.fake.answer._replace(interfaces=("eth0", "lo"))
-
-    def write_lock(self, process: Process) -> None:
-        self.fake.change("write_lock", DaemonError("cannot write"))
-        self.fake.lock_present, self.fake.lock_pid = True, process.pid
-
-    def end(self, timeout: float) -> None:
-        self.fake.change("end", DaemonError("pluto did not end"))
-        if self.fake.immortal:
-            return
-        for pluto in tuple(self.fake.plutos):
-            if self.fake.hung or pluto.pid != self.fake.control_pid:
-                self.fake.kill_pluto(pluto)
-            else:
-                self.fake.end_pluto(pluto.pid)
-        self.fake.hung = False
-
-    def remove_leftovers(self) -> None:
-        self.fake.change("remove_leftovers", DaemonError("cannot remove"))
-        if self.fake.immortal:
-            return
-        if self.fake.plutos:
-            raise DaemonError("a pluto was started meanwhile")
-        self.fake.log_rules = ()
-        self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
-        self.fake.lock_pid = None
 
 
 @dataclasses.dataclass

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import typing as t
 
-if t.TYPE_CHECKING:
-    from ._reload import Reload
-
 LockKind = t.Literal["absent", "damaged", "dead", "reused", "pluto"]
 ControlKind = t.Literal["absent", "stale", "listening"]
 Wait = t.Literal["none", "listening", "loaded", "established"]
@@ -419,8 +416,8 @@ class State(t.NamedTuple):
     """Only looked for while no pluto runs."""
     at: float = 0.0
     """When it was, in seconds since the epoch."""
-    reload: Reload | None = None
-    """Only looked for when asked to reload, and while a pluto answers."""
+    reload: object = None
+    """A Reload of _reload, which not every module brings along: only that file looks into it."""
 
 
 class Desired(t.NamedTuple):

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ._clock import wait_until
-from ._errors import DaemonError
 from ._model import Leftovers, State
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired
-    from ._reload import Reload
 
 
-def observe(host: Host, desired: Desired | None = None) -> State:
-    """One look at the host; reads only. What costs more is looked at only when it is desired to be as asked."""
+def observe(host: Host) -> State:
+    """One look at the host; reads only."""
     plutos = host.pluto.processes()
     control = host.pluto.control()
-    answer = host.pluto.ask() if control.kind == "listening" else None
     program = host.pluto.program()
     return State(
         at=host.clock.epoch(),
@@ -39,18 +34,9 @@ def observe(host: Host, desired: Desired | None = None) -> State:
         old_locks=host.pluto.old_locks() if not plutos else (),
         log_rules=host.pluto.log_rules() if not plutos else (),
         control=control,
-        answer=answer,
+        answer=host.pluto.ask() if control.kind == "listening" else None,
         backend=host.kernel.name,
         tables=host.kernel.tables(),
         leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
         strangers=host.pluto.strangers() if not plutos else (),
-        reload=_compare(host, desired) if desired is not None and desired.reload and answer is not None else None,
     )
-
-
-def _compare(host: Host, desired: Desired) -> Reload:
-    """What pluto holds and should hold, once it has read all that it was last told to."""
-    busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)
-    if busy:
-        raise DaemonError(f"pluto was still loading connections after {desired.start_timeout:g} s; try again later")
-    return host.pluto.reload()

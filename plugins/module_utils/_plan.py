@@ -12,7 +12,6 @@ import typing as t
 from ._clock import wait_until
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._model import Answer, Control, Leftovers, Lock, Process, Tables
-from ._reload import reload_steps, reloaded
 from ._status import assess
 from ._whack import parent
 
@@ -90,6 +89,7 @@ class StopPluto:
             plutos=(),
             loading=False,
             answer=None,
+            reload=None,
             unit=state.unit and state.unit._replace(active="inactive", sub="dead", main_pid=None),
         )
 
@@ -257,7 +257,6 @@ class StartPluto:
             control=Control(state.control.path, "listening", (None,)),
             answer=Answer(interfaces=("?",)),
             unit=state.unit and state.unit._replace(active="active", sub="running", main_pid=None),
-            reload=state.reload and reloaded(state.reload),
         )
 
 
@@ -344,13 +343,7 @@ def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:
 
 def steps(desired: Desired, state: State) -> tuple[Step, ...]:
     """What leads from this state to the desired one; empty when nothing is to be done."""
-    running = tuple(_running(desired, state))
-    reload = (
-        reload_steps(desired, state.reload)
-        if state.reload and not any(isinstance(s, StartPluto) for s in running)
-        else ()
-    )
-    return (*running, *reload, *_enabled(desired, state))
+    return (*_running(desired, state), *_enabled(desired, state))
 
 
 def _running(desired: Desired, state: State) -> t.Iterator[Step]:
@@ -358,7 +351,7 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
         return
     errors = assess(state).errors
     repairs = desired.running and not desired.restart and bool(state.plutos) and errors <= REPAIRABLE
-    if repairs and not (desired.allow_restart and state.reload and state.reload.restart_required):
+    if repairs:
         if errors & {"orphaned", "illicit"}:
             yield RepairLock(state.plutos[0])
         if "deaf" in errors:

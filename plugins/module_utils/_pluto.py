@@ -31,7 +31,6 @@ if t.TYPE_CHECKING:
     from ._commands import Completed
     from ._model import Answer, Process, Program
     from ._ports import Commands
-    from ._reload import Reload
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -39,14 +38,6 @@ RUNDIR = "/run/pluto"
 
 ANSWER_TIMEOUT = 10.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
-
-LOAD_TIMEOUT = 60.0
-"""Seconds that a connection has to be loaded; it may have a name to resolve."""
-INITIATE_TIMEOUT = 2.0
-"""Seconds that the order to start a connection takes at most."""
-WHACK_ERRORS = range(20, 100)
-"""Exit statuses by which whack tells that pluto refused: include/oswlog.h of Openswan, lswlog.h of Libreswan."""
-SECRETS = "/etc/ipsec.secrets"
 
 SUBSYSTEM_LOCK = "/var/lock/subsys/ipsec"
 """Of sysvinit scripts."""
@@ -264,64 +255,6 @@ class LocalPluto:
         if traffic.status != 0:
             return None
         return parse_status(status.out, traffic.out)
-
-    def reload(self) -> Reload:
-        """See Pluto.reload."""
-        from . import _rehearsal, _secrets
-        from ._definitions import setup, sharers, stranded, up
-        from ._reload import Reload
-
-        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
-        if status.status != 0:
-            raise DaemonError(f"pluto does not answer: {status.reason}; run the task again")
-        answer = parse_status(status.out, "")
-        secrets_file = setup(status.out).get("secrets", SECRETS)
-        wanted = _rehearsal.rehearse(self._commands, self.config, secrets_file)
-        auto = {name: auto for name, auto in self.configured().items() if auto != "ignore"}
-        definitions = {name: fields for name, fields in wanted.connections.items() if name in auto}
-        return Reload(
-            held=_rehearsal.held(status.out),
-            wanted=wanted._replace(connections=definitions),
-            auto=auto,
-            sharers=sharers(answer),
-            up=up(answer),
-            stranded=stranded(answer),
-            new_secrets=_secrets.changed(self.processes()[0], secrets_file),
-        )
-
-    def reread_secrets(self) -> None:
-        """See Pluto.reread_secrets."""
-        from . import _secrets
-        from ._definitions import setup
-
-        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
-        signed = _secrets.signature(setup(status.out).get("secrets", SECRETS))
-        self._order("--rereadsecrets")
-        _secrets.note(self.processes()[0], signed)
-
-    def delete(self, name: str) -> None:
-        """See Pluto.delete. 5.2 tells the peer of the end of a Child SA only when asked to end it first."""
-        self._order("--name", name, "--terminate")
-        self._order("--name", name, "--delete")
-
-    def load(self, name: str) -> None:
-        """See Pluto.load. addconn(8) with a name neither starts nor routes."""
-        done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
-        if done.status != 0:
-            raise DaemonError(f"pluto did not load connection {name}: {done.reason}", connection=name)
-
-    def start(self, name: str) -> None:
-        """See Pluto.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""
-        self._ipsec("whack", "--name", name, "--initiate", "--asynchronous", timeout=INITIATE_TIMEOUT)
-
-    def route(self, name: str) -> None:
-        """See Pluto.route."""
-        self._order("--name", name, "--route")
-
-    def _order(self, *options: str) -> None:
-        done = self._ipsec("whack", *options, timeout=ANSWER_TIMEOUT)
-        if done.status is None or done.status in WHACK_ERRORS:
-            raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")
 
     def listen(self) -> None:
         """See Pluto.listen."""

@@ -32,7 +32,6 @@ if t.TYPE_CHECKING:
         Tables,
         Unit,
     )
-    from ._reload import Reload
 
 
 class Launcher(t.Protocol):
@@ -136,28 +135,6 @@ class Pluto(t.Protocol):
 
     def strangers(self) -> tuple[Stranger, ...]:
         """Who else holds UDP port 500 or 4500."""
-
-    def reload(self) -> Reload:
-        """What the living pluto holds, beside what its configuration asks for; changes nothing.
-
-        ConfigError when the configuration, or a connection in it, is refused by the program; DaemonError when pluto
-        does not answer; DependencyError where there can be no throw-away pluto to ask.
-        """
-
-    def reread_secrets(self) -> None:
-        """Have pluto read the secrets' files again; DaemonError when it does not."""
-
-    def delete(self, name: str) -> None:
-        """Delete a connection with its SAs, and tell the peer."""
-
-    def load(self, name: str) -> None:
-        """Load a connection that pluto does not hold; DaemonError when it does not take it."""
-
-    def start(self, name: str) -> None:
-        """Have pluto start the tunnel of a connection. Whether the peer answers is not waited for."""
-
-    def route(self, name: str) -> None:
-        """Have pluto start the tunnel of a connection when a packet needs it."""
 
     def listen(self) -> None:
         """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""

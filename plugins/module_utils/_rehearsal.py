@@ -18,10 +18,12 @@ from ._preflight import Unshared
 from ._reload import Holding
 
 if t.TYPE_CHECKING:
-    from ._ports import Commands, CommandsApart
+    from ._ports import CommandsApart
 
 TIMEOUT = 120.0
 """Seconds; a thousand connections take some ten."""
+SECRETS = "/etc/ipsec.secrets"
+"""Without `secretsfile=`."""
 FAULTS = 3
 """Mistakes that one message tells."""
 
@@ -31,18 +33,19 @@ UNTOLD = frozenset({"audit-log"})
 """Keys that it sets too, and that change nothing about a gateway."""
 
 
-def rehearse(commands: Commands, config: str, secrets_file: str) -> Holding:
+def rehearse(commands: CommandsApart, config: str) -> Holding:
     """All connections of this configuration, and its settings.
 
     ConfigError when the program refuses any of it; DependencyError where there can be no throw-away pluto.
     """
-    apart = t.cast("CommandsApart", commands)
-    files, sandbox = LocalFiles(apart), Unshared(apart)
+    files, sandbox = LocalFiles(commands), Unshared(commands)
     candidate = Candidate(files.real(config), ())
     conf = read_conf(files, candidate.config)
     sandbox.check()
     trial = sandbox.load(candidate, conf, TIMEOUT)
-    wrong = [f for f in faults(conf, trial, secrets_in(files.read(secrets_file) or "")) if f.severity == "error"]
+    own = conf.setup()
+    secrets = secrets_in(files.read(own.get("secretsfile", SECRETS)) or "")
+    wrong = [fault for fault in faults(conf, trial, secrets) if fault.severity == "error"]
     if wrong:
         said = "; ".join(fault.message for fault in wrong[:FAULTS])
         more = f"; and {len(wrong) - FAULTS} more" if len(wrong) > FAULTS else ""
@@ -53,7 +56,6 @@ def rehearse(commands: Commands, config: str, secrets_file: str) -> Holding:
     if not trial.started:
         raise DependencyError(f"a throw-away pluto does not start with {config}: {trial.said or trial.log}")
     told = {key: value for key, value in setup(trial.status).items() if key not in UNTOLD}
-    own = conf.setup()
     return Holding(
         definitions(trial.status),
         {key: own.get(key, OVERRIDDEN[key]) if key in OVERRIDDEN else value for key, value in told.items()},

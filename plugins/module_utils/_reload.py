@@ -15,10 +15,18 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._clock import wait_until
+from ._errors import DaemonError
+from ._observe import observe
+from ._plan import StartPluto, steps
+from ._reload_host import ReloadHost
+from ._status import summary
+
 if t.TYPE_CHECKING:
     from ._host import Host
     from ._model import Desired, State
     from ._plan import Step
+    from ._reload_host import Reloader
 
 
 class Holding(t.NamedTuple):
@@ -69,6 +77,15 @@ class Reload(t.NamedTuple):
         held, wanted = self.held.setup, self.wanted.setup
         return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
 
+    def without(self, name: str) -> Reload:
+        """What is left when a connection is deleted, and with it the IKE SA that it owns."""
+        return self._replace(
+            held=self.held._replace(connections={n: told for n, told in self.held.connections.items() if n != name}),
+            sharers={owner: names for owner, names in self.sharers.items() if owner != name},
+            up=self.up - {name},
+            stranded=tuple(other for other in self.stranded if other != name),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class RereadSecrets:
@@ -81,11 +98,11 @@ class RereadSecrets:
 
     def apply(self, host: Host) -> None:
         """Read them."""
-        host.pluto.reread_secrets()
+        _reloader(host).reread_secrets()
 
     def predict(self, state: State) -> State:
         """They are those of the files."""
-        return _with(state, new_secrets=False)
+        return state._replace(reload=_compared(state)._replace(new_secrets=False))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +121,11 @@ class DeleteConnection:
 
     def apply(self, host: Host) -> None:
         """Delete it."""
-        host.pluto.delete(self.name)
+        _reloader(host).delete(self.name)
 
     def predict(self, state: State) -> State:
         """It is not held."""
-        return _held(state, self.name, None)
+        return state._replace(reload=_compared(state).without(self.name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,20 +149,21 @@ class LoadConnection:
 
     def apply(self, host: Host) -> None:
         """Load it, and start it or set its trap."""
+        reloader = _reloader(host)
         if self.replace:
-            host.pluto.delete(self.name)
-        host.pluto.load(self.name)
+            reloader.delete(self.name)
+        reloader.load(self.name)
         if self.order == "start":
-            host.pluto.start(self.name)
+            reloader.start(self.name)
         elif self.order == "route":
-            host.pluto.route(self.name)
+            reloader.route(self.name)
 
     def predict(self, state: State) -> State:
         """It is held as it is wanted."""
-        if state.reload is None:
-            return state
-        up = state.reload.up - {self.name} | ({self.name} if self.order == "start" else set())
-        return _held(_with(state, up=up), self.name, state.reload.wanted.connections[self.name])
+        loaded = _compared(state).without(self.name)
+        held = {**loaded.held.connections, self.name: loaded.wanted.connections[self.name]}
+        up = loaded.up | {self.name} if self.order == "start" else loaded.up
+        return state._replace(reload=loaded._replace(held=loaded.held._replace(connections=held), up=up))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,42 +182,78 @@ class StartConnection:
 
     def apply(self, host: Host) -> None:
         """Start it."""
-        host.pluto.start(self.name)
+        _reloader(host).start(self.name)
 
     def predict(self, state: State) -> State:
         """It is on its way."""
-        return _with(state, up=state.reload.up | {self.name}) if state.reload else state
+        compared = _compared(state)
+        return state._replace(reload=compared._replace(up=compared.up | {self.name}))
 
 
-def _held(state: State, name: str, definition: frozenset[str] | None) -> State:
-    if state.reload is None:
+def look(desired: Desired, host: Host) -> State:
+    """One look at the host, which compares once a pluto that answers has read all that it was last told to."""
+    state = observe(host)
+    if state.answer is None:
         return state
-    held = {other: fields for other, fields in state.reload.held.connections.items() if other != name}
-    if definition is not None:
-        held[name] = definition
-    sharers = {owner: others for owner, others in state.reload.sharers.items() if owner != name}
-    stranded = tuple(other for other in state.reload.stranded if other != name)
-    return _with(state, held=state.reload.held._replace(connections=held), sharers=sharers, stranded=stranded)
+    busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)
+    if busy:
+        raise DaemonError(f"pluto was still loading connections after {desired.start_timeout:g} s; try again later")
+    return state._replace(reload=_reloader(host).compare())
 
 
-def _with(state: State, **changes: t.Any) -> State:
-    return state._replace(reload=state.reload and state.reload._replace(**changes))
+def reload_steps(desired: Desired, state: State) -> tuple[Step, ...]:
+    """What leads to a pluto that holds what its configuration says; a pluto that is started does so by itself."""
+    if not isinstance(state.reload, Reload):
+        return steps(desired, state)
+    restart = desired.restart or (desired.allow_restart and bool(state.reload.restart_required))
+    plan = steps(desired._replace(restart=restart), state)
+    if any(isinstance(step, StartPluto) for step in plan):
+        return plan
+    return (*plan, *_connection_steps(desired, state.reload))
 
 
-def reload_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
-    """What makes the connections of a running pluto those of its configuration; empty when they are."""
+def reload_summary(state: State) -> dict[str, t.Any]:
+    """What summary() tells; besides, the connections that pluto does not hold as its configuration has them, and how."""
+    found = summary(state)
+    if isinstance(state.reload, Reload):
+        amiss = {
+            **dict.fromkeys(state.reload.stranded, "without its IKE SA"),
+            **dict.fromkeys(state.reload.undeclared, "loaded, but not in the configuration"),
+            **dict.fromkeys(state.reload.different, "loaded with another definition"),
+            **dict.fromkeys(state.reload.missing, "not loaded"),
+        }
+        found.update({"connections": amiss} if amiss else {})
+    return found
+
+
+def restart_required(state: State) -> list[str]:
+    """See Reload.restart_required; none where there was nothing to compare, for that pluto has just been started."""
+    return list(state.reload.restart_required) if isinstance(state.reload, Reload) else []
+
+
+def _compared(state: State) -> Reload:
+    if not isinstance(state.reload, Reload):
+        raise TypeError("these steps are for a State that holds a Reload")
+    return state.reload
+
+
+def _reloader(host: Host) -> Reloader:
+    if not isinstance(host, ReloadHost):
+        raise TypeError("to reload takes a ReloadHost")
+    return host.reloader
+
+
+def _connection_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
     if reload.new_secrets:
         yield RereadSecrets()
     ending = (*reload.undeclared, *reload.different)
-    why = dict.fromkeys(reload.stranded, ", whose IKE SA is gone")
-    for owner in ending:
-        why.update(dict.fromkeys(reload.sharers.get(owner, ()), f", which shares the IKE SA of {owner}"))
+    why = _reasons(reload, ending)
     for name in reload.undeclared:
         yield DeleteConnection(name)
     # an IKE SA must not end below a connection that has just been loaded
     for name in sorted(reload.different, key=lambda name: name not in reload.sharers):
         yield LoadConnection(name, _order(reload, name), replace=True)
-    for name in sorted(set(why) - set(ending)):
+    for name in sorted(why, key=lambda name: name not in reload.sharers):
         yield LoadConnection(name, _order(reload, name), replace=True, why=why[name])
     for name in reload.missing:
         yield LoadConnection(name, _order(reload, name))
@@ -208,13 +262,20 @@ def reload_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
             yield StartConnection(name)
 
 
+def _reasons(reload: Reload, ending: tuple[str, ...]) -> dict[str, str]:
+    """Connections that are to be replaced though they did not change, and why; in turn those below their IKE SAs."""
+    why = dict.fromkeys(reload.stranded, ", whose IKE SA is gone")
+    todo = [*ending, *why]
+    while todo:
+        owner = todo.pop()
+        for name in reload.sharers.get(owner, ()):
+            if name not in why:
+                todo.append(name)
+            why[name] = f", which shares the IKE SA of {owner}"
+    return {name: reason for name, reason in sorted(why.items()) if name not in ending}
+
+
 def _order(reload: Reload, name: str) -> t.Literal["", "start", "route"]:
     if reload.auto[name] == "start" or name in reload.up:
         return "start"
     return "route" if reload.auto[name] == "ondemand" else ""
-
-
-def reloaded(reload: Reload) -> Reload:
-    """What a pluto holds that was started just now."""
-    started = frozenset(name for name, auto in reload.auto.items() if auto == "start")
-    return reload._replace(held=reload.wanted, sharers={}, stranded=(), up=started, new_secrets=False)

@@ -13,7 +13,6 @@ from ._whack import parent
 
 if t.TYPE_CHECKING:
     from ._model import State, Unit
-    from ._reload import Reload
 
 Severity = t.Literal["error", "warning"]
 
@@ -247,20 +246,7 @@ def summary(state: State) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"state": assess(state).word}
     if state.unit is not None:
         result["enabled"] = state.unit.enabled
-    amiss = _amiss(state.reload) if state.reload else {}
-    if amiss:
-        result["connections"] = amiss
     return result
-
-
-def _amiss(reload: Reload) -> dict[str, str]:
-    """The connections that pluto does not hold as its configuration has them, and how."""
-    return {
-        **dict.fromkeys(reload.stranded, "without its IKE SA"),
-        **dict.fromkeys(reload.undeclared, "loaded, but not in the configuration"),
-        **dict.fromkeys(reload.different, "loaded with another definition"),
-        **dict.fromkeys(reload.missing, "not loaded"),
-    }
 
 
 def report(state: State) -> dict[str, t.Any]:

@@ -210,6 +210,10 @@ from ..module_utils._converge import converge
 from ..module_utils._model import Desired
 from ..module_utils._module import run
 
+if t.TYPE_CHECKING:
+    from ..module_utils._host import Host
+    from ..module_utils._ports import RunCommand
+
 
 def desired_from(params: dict[str, t.Any]) -> Desired:
     """Translate the module's parameters."""
@@ -225,6 +229,16 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
         start_timeout=params["start_timeout"],
         stop_timeout=params["stop_timeout"],
     )
+
+
+def reload_host(host: Host, run_command: RunCommand) -> Host:
+    """The same host, with what it takes to reload."""
+    from ..module_utils._commands import LocalCommands
+    from ..module_utils._reload_host import ReloadHost
+    from ..module_utils._reloader import LocalReloader
+
+    reloader = LocalReloader(LocalCommands(run_command), config=host.pluto.config)
+    return ReloadHost(**vars(host), reloader=reloader)
 
 
 def main() -> None:
@@ -246,7 +260,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     desired = desired_from(module.params)
-    run(module, lambda host: converge(desired, host, check_mode=module.check_mode).to_result())
+
+    def action(local: Host) -> dict[str, t.Any]:
+        host = reload_host(local, module.run_command) if desired.reload else local
+        return converge(desired, host, check_mode=module.check_mode).to_result()
+
+    run(module, action)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,17 @@ def test_those_below_an_ike_sa_that_ends_are_replaced_too() -> None:
     )
 
 
+def test_those_below_the_ike_sas_of_those_in_turn() -> None:
+    """An IKE SA of an older day ends with its owner too."""
+    fake = running({"a": "1", "b": "1", "c": "1"}, {"a": "2", "b": "1", "c": "1"})
+    fake.sharers = {"a": ("b",), "b": ("c",)}
+    assert reload(fake) == (
+        "replace connection a",
+        "replace connection b, which shares the IKE SA of a",
+        "replace connection c, which shares the IKE SA of b",
+    )
+
+
 def test_an_ike_sa_that_stays_costs_nobody_anything() -> None:
     """The owner is not touched when another connection below its IKE SA changes."""
     fake = running({"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "1", "c": "2"})
