@@ -24,8 +24,10 @@ _CONNECTION = re.compile(r'^"(?P<name>[^"]+)": (?P<rest>.*)')
 """An instance has its number and its peer between name and colon: it is what has come of a connection."""
 _BECAME = re.compile(
     r"(un)?oriented$|(host|local|remote|left|right|interface|routing|owner|eroute owner|aliases|conn serial): ?"
-    r"|(left|right)updown=|(un)?routed|(prospective )?erouted|fail (erouted|prospective)|established |newest "
+    r"|(left|right)updown=|(un)?routed|(prospective )?erouted|fail (erouted|prospective)"
+    r"|(negotiating|established|routing) |newest |session resume ticket:|expires-in:|debug: "
 )
+"""programs/pluto/connections.c of 4.3 and 4.10, whack_connectionstatus.c of 5.2."""
 _ALGORITHM = re.compile(r" +(IKE|IKEv1|IKEv2|ESP|AH) algorithm newest: ")
 _POLICY = "policy: "
 _ORDERS = frozenset({"UP", "ROUTE", "KEEP"})
@@ -33,6 +35,11 @@ _ORDERS = frozenset({"UP", "ROUTE", "KEEP"})
 _RESOLVED = re.compile(r"[^\s=<\[\]]*<(?P<name>[^>\s]+)>")
 """A host given by name: `%dns<name>` until it is resolved, then `address<name>`."""
 _OF_ADDRESS = re.compile(r"(our|their) id(type: |=)|conn_prio: ")
+_KEEPALIVE = re.compile(r"^keepalive:\d+s$")
+"""Seconds of `config setup`, though told with each connection."""
+_CLIENT = re.compile(r"modecfg info: us:(client|BOTH)")
+"""A connection that is given its address by the peer: its own subnet and `my_ip=` are what it was given last."""
+_OWN_SUBNET = re.compile(r"^\S+===(?=[^=]*\.\.\.)")
 
 _SETUP_BEGINS = "config setup options:"
 _SETUP_ENDS = "Kernel algorithms supported:"
@@ -47,12 +54,15 @@ def definitions(status: str) -> dict[str, frozenset[str]]:
     define their parent.
     """
     found: dict[str, set[str]] = {}
+    clients = set()
     by_name = False
     for line in status.splitlines():
         match = _CONNECTION.match(_CODE.sub("", line))
         if match is None or _ALGORITHM.match(match["rest"]):
             continue
         name = match["name"]
+        if _CLIENT.match(match["rest"].strip()):
+            clients.add(parent(name.partition("#")[0]))
         first, *others = (part.strip() for part in match["rest"].split(";"))
         if not match["rest"].startswith(" "):
             by_name = bool(_RESOLVED.search(first))
@@ -61,14 +71,22 @@ def definitions(status: str) -> dict[str, frozenset[str]]:
         expansion = name[len(declared) :]
         fields = found.setdefault(declared, set())
         fields.update(f"{expansion} {_told(field)}" for field in (first, *others) if _defines(field, by_name))
-    return {name: frozenset(fields) for name, fields in found.items()}
+    return {name: frozenset(map(_unassigned, fields) if name in clients else fields) for name, fields in found.items()}
 
 
 def _told(field: str) -> str:
-    """A field without what the order to start the connection adds to it."""
+    """A field without what the order to start the connection adds to it, and without what is no connection's own."""
+    if _KEEPALIVE.match(field):
+        return "keepalive:yes"
     if not field.startswith(_POLICY):
         return field
     return _POLICY + "+".join(flag for flag in field[len(_POLICY) :].split("+") if flag not in _ORDERS)
+
+
+def _unassigned(field: str) -> str:
+    """A field of a connection that is given its address, without that."""
+    expansion, _space, told = field.partition(" ")
+    return f"{expansion} {'my_ip=' if told.startswith('my_ip=') else _OWN_SUBNET.sub('', told)}"
 
 
 def _defines(field: str, by_name: bool) -> bool:

@@ -213,7 +213,7 @@ def reload_steps(desired: Desired, state: State) -> tuple[Step, ...]:
 
 
 def reload_summary(state: State) -> dict[str, t.Any]:
-    """What summary() tells; besides, the connections that pluto does not hold as its configuration has them, and how."""
+    """What summary() tells, and the connections that pluto does not hold as its configuration has them, and how."""
     found = summary(state)
     if isinstance(state.reload, Reload):
         amiss = {

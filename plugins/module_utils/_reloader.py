@@ -29,6 +29,8 @@ if t.TYPE_CHECKING:
 
 LOAD_TIMEOUT = 60.0
 """Seconds that a connection has to be loaded; it may have a name to resolve."""
+END_TIMEOUT = 120.0
+"""Seconds that the end of a connection's SAs may take: it runs a script for each, and waits for the peer's word."""
 INITIATE_TIMEOUT = 2.0
 """Seconds that the order to start a connection takes at most."""
 WHACK_ERRORS = range(20, 100)
@@ -75,8 +77,8 @@ class LocalReloader(LocalPluto):
 
     def delete(self, name: str) -> None:
         """See Reloader.delete. 5.2 tells the peer of the end of a Child SA only when asked to end it first."""
-        self._order("--name", name, "--terminate")
-        self._order("--name", name, "--delete")
+        self._order("--name", name, "--terminate", timeout=END_TIMEOUT)
+        self._order("--name", name, "--delete", timeout=END_TIMEOUT)
 
     def load(self, name: str) -> None:
         """See Reloader.load. addconn(8) with a name neither starts nor routes."""
@@ -103,7 +105,7 @@ class LocalReloader(LocalPluto):
             return process
         raise DaemonError("pluto has ended meanwhile; run the task again")
 
-    def _order(self, *options: str) -> None:
-        done = self._ipsec("whack", *options, timeout=ANSWER_TIMEOUT)
+    def _order(self, *options: str, timeout: float = ANSWER_TIMEOUT) -> None:
+        done = self._ipsec("whack", *options, timeout=timeout)
         if done.status is None or done.status in WHACK_ERRORS:
             raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")

@@ -47,11 +47,13 @@ UP = {
 """,
     "5.2": """
 "t1": 10.1.1.0/24===192.0.2.1[@gw1]...192.0.2.2[@gw2]===10.2.1.0/24; routed-tunnel; my_ip=unset; their_ip=unset;
-"t1":   host: oriented; local: 192.0.2.1; remote: 192.0.2.2; established IKE SA: #3;
+"t1":   host: oriented; local: 192.0.2.1; remote: 192.0.2.2; negotiating IKE SA: #9; established IKE SA: #3;
 "t1":   my_updown=ipsec _updown;
 "t1":   policy: IKEv2+PSK+ENCRYPT+TUNNEL+PFS+ROUTE+UP+IKE_FRAG_ALLOW+ESN_NO+ESN_YES;
 "t1":   conn_prio: 24,24,0; interface: eth0; metric: 0; mtu: unset; sa_prio:auto; sa_tfc:none;
-"t1":   routing: routed-tunnel; owner: Child SA #4; established IKE SA: #3; established Child SA: #4;
+"t1":   routing: routed-tunnel; owner: Child SA #4; negotiating Child SA: #8; established Child SA: #4; routing SA: #4;
+"t1":   session resume ticket: length: 80 bytes; expires-in: 3500s;
+"t1":   debug: base + private;
 "t1":   conn serial: $1;
 "t1":   IKEv2 algorithm newest: AES_GCM_16_256-HMAC_SHA2_512-DH19
 "t1":   ESP algorithm newest: AES_GCM_16_256-NONE; pfsgroup=<Phase1>
@@ -95,6 +97,30 @@ def test_a_host_by_name_is_the_same_before_and_after_it_is_resolved() -> None:
     after = '"d": 192.0.2.1...192.0.2.9<gw.example.org>; routed;\n"d":   their idtype: ID_IPV4_ADDR; their id=192.0.2.9'
     assert definitions(before) == definitions(after)
     assert definitions(before) != definitions(before.replace("gw.", "gx."))
+
+
+# What a client is given by its peer, in the words of 4.10.
+CLIENT = """
+000 "c": {subnet}192.0.2.1[@c]...192.0.2.2[@s]==={theirs}; erouted; eroute owner: #4
+000 "c":     oriented; my_ip={address}; their_ip=unset; my_updown=ipsec _updown;
+000 "c":   modecfg info: us:client, them:none, modecfg policy:pull, dns:unset, domains:unset, cat:unset;
+"""
+
+
+def test_the_address_that_a_client_was_given_does_not_define_it() -> None:
+    before = CLIENT.format(subnet="", theirs="0.0.0.0/0", address="unset")
+    after = CLIENT.format(subnet="10.9.9.1/32===", theirs="0.0.0.0/0", address="10.9.9.1")
+    assert definitions(before) == definitions(after)
+    assert definitions(before) != definitions(after.replace("0.0.0.0/0", "10.0.0.0/8"))
+    fixed = (text.replace("us:client", "us:none") for text in (before, after))
+    assert definitions(next(fixed)) != definitions(next(fixed)), "of others it does"
+
+
+def test_seconds_of_config_setup_define_no_connection() -> None:
+    """They are told with each, and none is to be replaced for them."""
+    line = '"k":   nat-traversal: encapsulation:auto; keepalive:{}'
+    assert definitions(line.format("20s")) == definitions(line.format("40s"))
+    assert definitions(line.format("20s")) != definitions(line.format("no"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
