@@ -23,12 +23,14 @@ _CODE = re.compile(r"^\d{3} ?")
 _CONNECTION = re.compile(r'^"(?P<name>[^"]+)": (?P<rest>.*)')
 """An instance has its number and its peer between name and colon: it is what has come of a connection."""
 _BECAME = re.compile(
-    r"(un)?oriented$|(host|local|remote|left|right|interface|routing|owner|eroute owner|aliases|conn serial): ?"
-    r"|(left|right)updown=|(un)?routed|(prospective )?erouted|fail (erouted|prospective)"
+    r"(un)?oriented$|(host|local|remote|left|right|routing|owner|eroute owner|aliases|conn serial): ?"
+    r"|interface: [^@]*$|(left|right)updown=|(un)?routed|(prospective )?erouted|fail (erouted|prospective)"
     r"|(negotiating|established|routing) |newest |session resume ticket:|expires-in:|debug: "
 )
 """programs/pluto/connections.c of 4.3 and 4.10, whack_connectionstatus.c of 5.2."""
 _ALGORITHM = re.compile(r" +(IKE|IKEv1|IKEv2|ESP|AH) algorithm newest: ")
+_DEVICE = re.compile(r"(?<=@).*")
+"""Below one of `ipsec-interface=`: found by address."""
 _POLICY = "policy: "
 _ORDERS = frozenset({"UP", "ROUTE", "KEEP"})
 """Flags that a connection also has for having been started or routed."""
@@ -78,6 +80,8 @@ def _told(field: str) -> str:
     """A field without what the order to start the connection adds to it, and without what is no connection's own."""
     if _KEEPALIVE.match(field):
         return "keepalive:yes"
+    if field.startswith("interface: "):
+        return _DEVICE.sub("", field)
     if not field.startswith(_POLICY):
         return field
     return _POLICY + "+".join(flag for flag in field[len(_POLICY) :].split("+") if flag not in _ORDERS)

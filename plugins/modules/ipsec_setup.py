@@ -11,6 +11,7 @@ short_description: Control the IPsec subsystem of a Linux gateway
 version_added: 0.1.0
 description:
   - Starts, stops and restarts the IPsec subsystem, the kernel part (XFRM) and the pluto daemon, as C(ipsec setup) does.
+  - Reloads the connections of a pluto that runs, and leaves alone those that did not change.
   - The module looks at processes, lock file, control socket, unit and kernel, does only what is missing,
     and looks again. It is done when the gateway is seen to be as asked.
   - It needs root on the gateway, so use C(become) where the connection is not made by root.
@@ -29,10 +30,8 @@ options:
       - V(reloaded) makes the connections of a running pluto those of its configuration, one by one. New ones are added,
         those that the configuration does not have are deleted, and those whose definition differs are replaced.
         All others keep their SAs. Secrets are read again when their files have changed.
-        First a throw-away pluto of the same version loads the configuration. What it refuses changes nothing.
-        A pluto that does not run is started.
-      - Connections between the same two hosts with the same identities share one IKE SA. When the one that set it up is
-        replaced or deleted, V(reloaded) replaces those that share it too, for pluto and its peer end them with it.
+        Tunnels with C(auto=start) that are down are started. Whether they come up is not waited for.
+        A pluto that does not run is started. The notes tell more.
       - Before the first change it is checked what a start needs. That is the program, the configuration,
         the run directory, the NSS database, the IKE ports, and what starts pluto.
       - At least one of O(state) and O(enabled) is needed.
@@ -42,7 +41,7 @@ options:
     description:
       - Whether O(state=reloaded) may restart pluto, and so drop every tunnel, when C(config setup) has changed.
         Pluto reads that only when it starts.
-      - When not, the keys that differ are in RV(restart_required).
+      - When not, the keys that differ are in RV(restart_required), and nothing is done about them.
     type: bool
     default: false
   enabled:
@@ -105,7 +104,8 @@ options:
     default: own
   start_timeout:
     description:
-      - Seconds that a start may take, including what O(wait) asks for.
+      - Seconds that a start may take, including what O(wait) asks for. With O(state=reloaded), also those that a pluto
+        which is still loading connections has to end with that.
       - Give more to a gateway with thousands of connections or with names in them that are slow to resolve.
     type: int
     default: 90
@@ -115,7 +115,22 @@ options:
       - Give more to a gateway with thousands of tunnels.
     type: int
     default: 90
+notes:
+  - With O(state=reloaded) a throw-away pluto of the same version loads the configuration first, in namespaces of its
+    own, as M(xswan.ipsec.ipsec_config) does. What it refuses changes nothing, and where there can be no namespaces
+    the task fails. What it holds is compared with what the living pluto holds.
+  - Connections between the same two hosts with the same identities share one IKE SA. When the one that set it up is
+    replaced or deleted, O(state=reloaded) replaces those that share it too, for pluto and its peer end them with it.
+    RV(actions) names them, in check mode too.
+  - Connections with C(auto=ignore) count as not in the configuration. O(state=reloaded) deletes one that was loaded by
+    hand.
+  - What pluto does not tell of its connections, O(state=reloaded) does not see, for example a change of C(reqid=), or
+    up to Libreswan 4 of C(rightaddresspool=). Give the connection another name, or restart.
+  - O(state=reloaded) does not see a certificate that was replaced under its nickname. pluto does not tell which one it
+    has loaded, and up to Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
+    (C(whack --rereadcerts)). Give the new certificate another nickname, and the connections that name it are replaced.
 seealso:
+  - module: xswan.ipsec.ipsec_config
   - module: xswan.ipsec.ipsec_status
   - module: ansible.builtin.service
 author:
@@ -136,6 +151,11 @@ EXAMPLES = r"""
 - name: Take over a new configuration, and leave the tunnels alone whose connections did not change
   xswan.ipsec.ipsec_setup:
     state: reloaded
+
+- name: The same, and restart where nothing less will do
+  xswan.ipsec.ipsec_setup:
+    state: reloaded
+    allow_restart: true
 
 - name: Stop IPsec
   xswan.ipsec.ipsec_setup:
@@ -169,8 +189,8 @@ repaired:
 restart_required:
   description:
     - Keys of C(config setup) whose values pluto will only take over when it is restarted.
-    - Only looked for by O(state=reloaded).
-  returned: success
+    - They do not count as changes.
+  returned: success, with O(state=reloaded)
   type: list
   elements: str
   sample: [nhelpers]

@@ -74,6 +74,7 @@ CHANGES = {
     "mtu": ("mtu: unset", "mtu: 1400"),
     "script": ("_updown;", "_updown.mine;"),
     "source": ("my_ip=unset", "my_ip=10.1.1.1"),
+    "route": ("interface: ", "interface: ipsec1@"),
 }
 
 
@@ -97,6 +98,11 @@ def test_a_host_by_name_is_the_same_before_and_after_it_is_resolved() -> None:
     after = '"d": 192.0.2.1...192.0.2.9<gw.example.org>; routed;\n"d":   their idtype: ID_IPV4_ADDR; their id=192.0.2.9'
     assert definitions(before) == definitions(after)
     assert definitions(before) != definitions(before.replace("gw.", "gx."))
+
+
+def test_the_device_below_an_interface_does_not_define_it() -> None:
+    one, other = (f'"t1":   conn_prio: 24,24; interface: ipsec1@{name}; metric: 0;' for name in ("eth0", "eth1"))
+    assert definitions(one) == definitions(other) != definitions(one.replace("ipsec1", "ipsec2"))
 
 
 # What a client is given by its peer, in the words of 4.10.
