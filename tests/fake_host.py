@@ -11,7 +11,6 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
-from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Pending
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
@@ -42,7 +41,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload
 from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
+from contract.contract import WholeHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
@@ -107,6 +108,18 @@ class FakeHost:
         self.configured = {"one": "add"}
         self.certificates: dict[str, int] = {}
         self.pluto_log: tuple[str, ...] = ('"one": added IKEv2 connection',)
+        self.wanted = {"one": "1"}
+        """Connections of the configuration, by name: anything that tells one definition from another."""
+        self.held = dict(self.wanted)
+        """Connections of the living pluto, likewise."""
+        self.nhelpers = ("1", "1")
+        """The value of nhelpers, a key of `config setup`: in pluto, and in the configuration."""
+        self.sharers: dict[str, tuple[str, ...]] = {}
+        self.lost: set[str] = set()
+        """Connections that pluto believes in, and whose peer has given up their Child SAs."""
+        self.up: set[str] = set()
+        """Connections with a tunnel."""
+        self.new_secrets = False
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -165,8 +178,8 @@ class FakeHost:
         """What will be put back."""
         self.taken_back: str | None = None
 
-    def host(self) -> ConfigHost:
-        return ConfigHost(
+    def host(self) -> WholeHost:
+        return WholeHost(
             launcher=FakeLauncher(self),
             pluto=FakePluto(self),
             kernel=FakeKernel(self),
@@ -177,10 +190,12 @@ class FakeHost:
             files=FakeFiles(self),
             sandbox=FakeSandbox(self),
             rollback=FakeRollback(self),
+            reloader=FakeReloader(self),
         )
 
     def router(self) -> RouterHost:
-        host = {key: value for key, value in vars(self.host()).items() if key not in ("sandbox", "rollback")}
+        names = {field.name for field in dataclasses.fields(RouterHost)}
+        host = {name: port for name, port in vars(self.host()).items() if name in names}
         return RouterHost(**host, parameters=FakeParameters(self), filter=FakeFilter(self))
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -198,6 +213,8 @@ class FakeHost:
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
+        self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
+        self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -422,6 +439,51 @@ class FakePluto:
         self.fake.log_rules = ()
         self.fake.lock_present = self.fake.control_present = self.fake.old_lock = False
         self.fake.lock_pid = None
+
+
+@dataclasses.dataclass
+class FakeReloader:
+    """The port `Reloader`."""
+
+    fake: FakeHost
+
+    def compare(self) -> Reload:
+        if self.fake.config_error:
+            raise ConfigError(self.fake.config_error)
+        held, wanted = (
+            Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
+            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers, strict=True)
+        )
+        auto = dict.fromkeys(self.fake.wanted, "start")
+        stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
+        sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
+        return Reload(held, wanted, auto, sharers, up, stranded, self.fake.new_secrets)
+
+    def reread_secrets(self) -> None:
+        self.fake.change("reread_secrets", DaemonError("pluto does not read its secrets"))
+        self.fake.new_secrets = False
+
+    def delete(self, name: str) -> None:
+        self.fake.change(f"delete {name}", DaemonError("pluto does not delete"))
+        del self.fake.held[name]
+        # both ends do without what hung on its IKE SA, unless it is made anew
+        self.fake.lost |= set(self.fake.sharers.pop(name, ())) & set(self.fake.held)
+        self.fake.lost.discard(name)
+        self.fake.up.discard(name)
+        self.fake.sharers = {
+            o: left for o, n in self.fake.sharers.items() if (left := tuple(x for x in n if x != name))
+        }
+
+    def load(self, name: str) -> None:
+        self.fake.change(f"load {name}", DaemonError("pluto does not load"))
+        self.fake.held[name] = self.fake.wanted[name]
+
+    def start(self, name: str) -> None:
+        self.fake.change(f"start {name}", DaemonError("pluto does not start"))
+        self.fake.up.add(name)
+
+    def route(self, name: str) -> None:
+        self.fake.change(f"route {name}", DaemonError("pluto does not route"))
 
 
 @dataclasses.dataclass

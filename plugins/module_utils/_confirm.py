@@ -10,11 +10,12 @@ import datetime
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError
+from ._errors import ConfigError, IPsecError
 from ._model import Desired
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
+    from ._reload_host import ReloadHost
 
 LOCK_TIMEOUT = 600.0
 """Seconds that a run of this collection which is at work is waited for before its configuration is taken back."""
@@ -57,9 +58,10 @@ def arm(host: ConfigHost, config: str, before: tuple[File, ...], seconds: int, k
     host.rollback.arm(record, seconds)
 
 
-def take_back(record: Pending, host: ConfigHost, *, booted: bool) -> str:
+def take_back(record: Pending, host: ConfigHost, reload: ReloadHost, *, booted: bool) -> str:
     """Put the files back, and give the pluto that runs its old connections; what was done, as a sentence.
 
+    `reload` is the same host.
     After a boot (`booted`) pluto is not touched: it starts later, and reads them then.
     """
     # only the gateway's own program needs it, not the module
@@ -74,5 +76,10 @@ def take_back(record: Pending, host: ConfigHost, *, booted: bool) -> str:
     said = f"nobody confirmed {names} in time, so at {when:%Y-%m-%d %H:%M:%S} UTC it was made what it had been"
     if booted or not record.running:
         return said
-    converge(Desired(running=True, restart=True), host, check_mode=False)
-    return f"{said}, and pluto was restarted"
+    try:
+        converge(Desired(running=True, reload=True, allow_restart=True), reload, check_mode=False)
+    except IPsecError as exc:
+        # whoever is locked out needs the old tunnels, whatever that takes
+        converge(Desired(running=True, restart=True), host, check_mode=False)
+        return f"{said}, and pluto was restarted, for it could not be reloaded: {exc}"
+    return f"{said}, and pluto took it over"

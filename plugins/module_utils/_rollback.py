@@ -29,6 +29,7 @@ from ._systemd import booted_with_systemd
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
     from ._ports import Commands
+    from ._reload_host import ReloadHost
 
 FOLDER = "/var/lib/xswan-ipsec"
 UNIT = "xswan-ipsec-rollback"
@@ -160,15 +161,15 @@ class LocalRollback:
             clock.sleep(LOOK_INTERVAL)
         return False
 
-    def carry_out(self, host: t.Callable[[str], ConfigHost]) -> None:
-        """Take the configuration back, if there is still one to confirm; `host` makes the host of an ipsec.conf."""
+    def carry_out(self, hosts: t.Callable[[str], tuple[ConfigHost, ReloadHost]]) -> None:
+        """Take the configuration back, if there is still one to confirm; `hosts` makes the host of an ipsec.conf."""
         said = self._read()
         if said is None:
             return
         record = _record(said)
-        here = host(record.config)
+        here, reload = hosts(record.config)
         try:
-            told = take_back(record, here, booted=said["boot"] != _boot())
+            told = take_back(record, here, reload, booted=said["boot"] != _boot())
         except IPsecError as exc:
             here.journal.write(f"cannot take the configuration back that nobody has confirmed: {exc}")
             raise
@@ -268,11 +269,17 @@ def main() -> None:
     """Take back what nobody has confirmed: at once, or after the seconds of the second argument."""
     from ._config_local import config_host
     from ._module import local_host
+    from ._reload_local import reload_host
 
     rollback = LocalRollback(LocalCommands(run_command))
     if len(sys.argv) == 3 and not rollback.due(sys.argv[1], float(sys.argv[2])):
         return
-    rollback.carry_out(lambda config: config_host(local_host(run_command, config=config), run_command))
+
+    def hosts(config: str) -> tuple[ConfigHost, ReloadHost]:
+        local = local_host(run_command, config=config)
+        return config_host(local, run_command), reload_host(local, run_command)
+
+    rollback.carry_out(hosts)
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ from ..module_utils._imports import compile_once
 compile_once()
 
 from ..module_utils._module import run
-from ..module_utils._router_local import router_host
 from ..module_utils._opening import Wish, settle
+from ..module_utils._router_local import router_host
 
 if t.TYPE_CHECKING:
     from ..module_utils._router import RouterHost

@@ -47,12 +47,24 @@ def test_what_is_not_confirmed_is_taken_back(fake: FakeHost) -> None:
     assert fake.record is not None
     assert fake.record.until == fake.clock.epoch() + 60
     assert fake.calls.index("arm") < fake.calls.index("install")
-    (pluto,) = fake.plutos
-    said = take_back(fake.record, fake.host(), booted=False)
+    plutos = list(fake.plutos)
+    said = take_back(fake.record, fake.host(), fake.host(), booted=False)
     assert named(fake) == before
     assert "nobody confirmed /etc/ipsec.d/more.conf, /etc/ipsec.secrets, /etc/ipsec.conf in time" in said
-    assert fake.plutos != [pluto]
+    assert said.endswith(", and pluto took it over")
+    assert fake.plutos == plutos
     assert "secret" not in said.replace(SECRETS, "")
+
+
+def test_a_pluto_that_cannot_be_reloaded_is_restarted(fake: FakeHost) -> None:
+    change(fake, *NEWS)
+    assert fake.record is not None
+    plutos = list(fake.plutos)
+    fake.held = {}
+    fake.fail = f"load {next(iter(fake.wanted))}"
+    said = take_back(fake.record, fake.host(), fake.host(), booted=False)
+    assert "and pluto was restarted, for it could not be reloaded: " in said
+    assert fake.plutos != plutos
 
 
 @pytest.mark.parametrize(("running", "booted"), [(True, True), (False, False)])
@@ -64,7 +76,7 @@ def test_pluto_is_left_alone_after_a_boot_and_where_there_was_none(
     before, plutos = named(fake), list(fake.plutos)
     change(fake, *NEWS)
     assert fake.record is not None
-    take_back(fake.record, fake.host(), booted=booted)
+    take_back(fake.record, fake.host(), fake.host(), booted=booted)
     assert (named(fake), fake.plutos) == (before, plutos)
 
 
@@ -98,7 +110,7 @@ def test_two_changes_are_taken_back_to_before_the_first(fake: FakeHost) -> None:
     change(fake, File(CONFIG, NEW + " esp=aes256\n"), File(MORE, "conn two\n"))
     assert fake.record is not None
     assert fake.record.until == fake.clock.epoch() + 60
-    take_back(fake.record, fake.host(), booted=True)
+    take_back(fake.record, fake.host(), fake.host(), booted=True)
     assert named(fake) == before
 
 
