@@ -49,7 +49,7 @@ options:
     default: false
 notes:
   - The first rule of a chain comes before everything else in it, and so before what may block certain peers there.
-  - The part for firewalld was not tried on a gateway.
+  - What is done in nftables was tried in network namespaces, and the part for firewalld not on a real host.
 seealso:
   - module: xswan.ipsec.ipsec_status
 author:
