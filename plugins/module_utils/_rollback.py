@@ -14,7 +14,6 @@ import asyncio
 import errno
 import json
 import os
-import shutil
 import sys
 import typing as t
 import zipimport
@@ -98,9 +97,9 @@ class LocalRollback:
         try:
             self.forget()
             os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
-            shutil.copyfile(loader.archive, f"{self._code}.new")
-            os.replace(f"{self._code}.new", self._code)
-            _write(self._record, json.dumps(said))
+            with open(loader.archive, "rb") as code:
+                _write(self._code, code.read())
+            _write(self._record, json.dumps(said).encode())
             if booted_with_systemd():
                 self._arm_systemd(seconds)
             else:
@@ -116,7 +115,8 @@ class LocalRollback:
 
     def _arm_systemd(self, seconds: int) -> None:
         command = " ".join(self._command())
-        _write(BOOT_UNIT, BOOT_UNIT_TEXT.format(record=self._record, code=self._code, command=command), 0o644)
+        text = BOOT_UNIT_TEXT.format(record=self._record, code=self._code, command=command)
+        _write(BOOT_UNIT, text.encode(), 0o644)
         self._systemctl("enable", os.path.basename(BOOT_UNIT))
         self._systemctl("stop", f"{UNIT}.timer", fine=NOT_LOADED)
         done = self._commands.run(
@@ -174,7 +174,7 @@ class LocalRollback:
             here.journal.write(f"cannot take the configuration back that nobody has confirmed: {exc}")
             raise
         here.journal.write(told)
-        _write(self._past, told)
+        _write(self._past, told.encode())
         self.disarm()
 
     def _read(self) -> dict[str, t.Any] | None:
@@ -196,13 +196,13 @@ def _boot() -> str:
         return file.read().strip()
 
 
-def _write(path: str, text: str, mode: int = 0o600) -> None:
+def _write(path: str, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is there whole or not at all, also after a power failure."""
     new = f"{path}.new"
     _remove(new)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(fd, "wb") as file:
+        file.write(content)
         file.flush()
         os.fchmod(fd, mode)
         os.fsync(fd)
