@@ -49,12 +49,16 @@ NOTHING = "0\n0\n0\nend\n"
 
 
 def lockout(gateway: Gateway) -> str:
-    """A tunnel to the controller, which knows nothing of it: the gateway keeps back what it has to say to it."""
+    """The gateway drops what it has to say to its controller.
+
+    4.3 does not do so for `type=drop`; it does while it waits for the controller to answer as a peer, as 4.10 does not.
+    """
+    keys = ("authby=secret",) if gateway.spec.suite == "bullseye" else ("authby=never", "type=drop")
     return f"""{GOOD}
 conn lockout
     left={gateway.spec.management.ip}
     right={MANAGEMENT[-2]}
-    authby=secret
+    {"\n    ".join(keys)}
     auto=ondemand
 """
 
