@@ -53,12 +53,12 @@ def lockout(gateway: Gateway) -> str:
 
     4.3 does not do so for `type=drop`; it does while it waits for the controller to answer as a peer, as 4.10 does not.
     """
-    keys = ("authby=secret",) if gateway.spec.suite == "bullseye" else ("authby=never", "type=drop")
+    keys = "authby=secret" if gateway.spec.suite == "bullseye" else "authby=never\n    type=drop"
     return f"""{GOOD}
 conn lockout
     left={gateway.spec.management.ip}
     right={MANAGEMENT[-2]}
-    {"\n    ".join(keys)}
+    {keys}
     auto=ondemand
 """
 
