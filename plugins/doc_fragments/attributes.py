@@ -58,6 +58,20 @@ attributes:
     support: full
 """
 
+    SETTINGS = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns what changes in diff mode.
+    support: full
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: full
+"""
+
     FACTS = r"""
 options: {}
 attributes:
