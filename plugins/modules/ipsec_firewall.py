@@ -49,7 +49,8 @@ options:
     default: false
 notes:
   - The first rule of a chain comes before everything else in it, and so before what may block certain peers there.
-  - What is done in nftables was tried in network namespaces, and the part for firewalld not on a real host.
+  - What is done in nftables was tried in network namespaces. That the rules come back with C(nftables.service), and the
+    part for firewalld, were not tried on a real host.
 seealso:
   - module: xswan.ipsec.ipsec_status
 author:
