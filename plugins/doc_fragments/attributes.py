@@ -38,6 +38,7 @@ attributes:
     support: partial
     details:
       - O(state=restarted) always restarts.
+      - O(state=reloaded) starts a tunnel that is down at every run until its peer lets it come up.
 """
 
     CONFIG = r"""

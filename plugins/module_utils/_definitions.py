@@ -43,6 +43,11 @@ _CLIENT = re.compile(r"modecfg info: us:(client|BOTH)")
 """A connection that is given its address by the peer: its own subnet and `my_ip=` are what it was given last."""
 _OWN_SUBNET = re.compile(r"^\S+===(?=[^=]*\.\.\.)")
 
+_FROM_CERT = "%fromcert"
+_THEIR_ID = re.compile(r"(?P<host>\.\.\.[^\[]*)\[.*\]")
+"""In `...192.0.2.2[CN=gw2]===10.2.1.0/24`."""
+_HOST = r"\g<host>"
+
 _SETUP_BEGINS = "config setup options:"
 _SETUP_ENDS = "Kernel algorithms supported:"
 _SETTING = re.compile(r"([A-Za-z][\w-]*)=('[^']*'|<[^>]*>|\S*?)(?:, |,?$)")
@@ -52,24 +57,24 @@ _NO_SETTINGS = frozenset({"configdir", "configfile", "sbindir", "libexecdir", "p
 def definitions(status: str) -> dict[str, frozenset[str]]:
     """Read `ipsec whack --status`.
 
-    The expansions of a connection (`name/1x2`), and the members of a policy group (`name#192.0.2.0/24`), together
-    define their parent.
+    The expansions of a connection (`name/1x2`) together define their parent. The members of a policy group
+    (`name#192.0.2.0/24`) define nothing: pluto makes them of the group's file when it is told to listen.
     """
     found: dict[str, set[str]] = {}
     clients = set()
     by_name = False
     for line in status.splitlines():
         match = _CONNECTION.match(_CODE.sub("", line))
-        if match is None or _ALGORITHM.match(match["rest"]):
+        if match is None or "#" in match["name"] or _ALGORITHM.match(match["rest"]):
             continue
         name = match["name"]
         if _CLIENT.match(match["rest"].strip()):
-            clients.add(parent(name.partition("#")[0]))
+            clients.add(parent(name))
         first, *others = (part.strip() for part in match["rest"].split(";"))
         if not match["rest"].startswith(" "):
             by_name = bool(_RESOLVED.search(first))
             first = "...".join(_RESOLVED.sub(r"<\g<name>>", end) for end in first.split("..."))
-        declared = parent(name.partition("#")[0])
+        declared = parent(name)
         expansion = name[len(declared) :]
         fields = found.setdefault(declared, set())
         fields.update(f"{expansion} {_told(field)}" for field in (first, *others) if _defines(field, by_name))
@@ -106,12 +111,26 @@ def setup(status: str) -> dict[str, str]:
     return {key: value for line in lines for key, value in _SETTING.findall(line) if key not in _NO_SETTINGS}
 
 
+def alike(held: frozenset[str], wanted: frozenset[str]) -> bool:
+    """Whether a living pluto has what is wanted. Of a peer's identity %fromcert its certificate may have made one."""
+    if held == wanted:
+        return True
+    if not any(_FROM_CERT in field for field in wanted):
+        return False
+    return set(map(_without_their_id, held)) == set(map(_without_their_id, wanted))
+
+
+def _without_their_id(field: str) -> str:
+    expansion, _space, told = field.partition(" ")
+    return f"{expansion} {'' if told.startswith('their id') else _THEIR_ID.sub(_HOST, told)}"
+
+
 def sharers(answer: Answer) -> dict[str, tuple[str, ...]]:
     """By connection that owns an established IKE SA: the other connections with a Child SA below it."""
-    owners = {ike.serial: parent(ike.connection) for ike in answer.ike_sas if ike.established}
+    owners = {ike.serial: _declared(ike.connection) for ike in answer.ike_sas if ike.established}
     found: dict[str, set[str]] = {}
     for child in (*answer.child_sas, *answer.negotiating):
-        owner, name = owners.get(child.ike or 0), parent(child.connection)
+        owner, name = owners.get(child.ike or 0), _declared(child.connection)
         if owner is not None and owner != name:
             found.setdefault(owner, set()).add(name)
     return {owner: tuple(sorted(names)) for owner, names in found.items()}
@@ -122,10 +141,15 @@ def stranded(answer: Answer) -> tuple[str, ...]:
     alive = {ike.serial for ike in answer.ike_sas}
     second = {loaded.name for loaded in answer.loaded if loaded.version == 2}
     lost = (child for child in answer.child_sas if child.ike is not None and child.ike not in alive)
-    return tuple(sorted({parent(child.connection) for child in lost if child.connection in second}))
+    return tuple(sorted({_declared(child.connection) for child in lost if child.connection in second}))
 
 
 def up(answer: Answer) -> frozenset[str]:
     """Connections with a Child SA, established or not yet, or with an IKE SA on the way to one."""
-    children = {parent(child.connection) for child in (*answer.child_sas, *answer.negotiating)}
-    return frozenset(children | {parent(ike.connection) for ike in answer.ike_sas if not ike.established})
+    children = {_declared(child.connection) for child in (*answer.child_sas, *answer.negotiating)}
+    return frozenset(children | {_declared(ike.connection) for ike in answer.ike_sas if not ike.established})
+
+
+def _declared(name: str) -> str:
+    """The connection of the configuration that an expansion, or a member of a policy group, comes from."""
+    return parent(name.partition("#")[0])

@@ -16,6 +16,7 @@ import dataclasses
 import typing as t
 
 from ._clock import wait_until
+from ._definitions import alike
 from ._errors import DaemonError
 from ._observe import observe
 from ._plan import StartPluto, steps
@@ -68,8 +69,8 @@ class Reload(t.NamedTuple):
     @property
     def different(self) -> tuple[str, ...]:
         """Connections that are to be replaced."""
-        both = set(self.held.connections) & set(self.wanted.connections)
-        return tuple(sorted(n for n in both if self.held.connections[n] != self.wanted.connections[n]))
+        held, wanted = self.held.connections, self.wanted.connections
+        return tuple(sorted(name for name in set(held) & set(wanted) if not alike(held[name], wanted[name])))
 
     @property
     def restart_required(self) -> tuple[str, ...]:
@@ -272,7 +273,8 @@ def _reasons(reload: Reload, ending: tuple[str, ...]) -> dict[str, str]:
             if name not in why:
                 todo.append(name)
             why[name] = f", which shares the IKE SA of {owner}"
-    return {name: reason for name, reason in sorted(why.items()) if name not in ending}
+    kept = set(reload.held.connections) - set(ending)
+    return {name: reason for name, reason in sorted(why.items()) if name in kept}
 
 
 def _order(reload: Reload, name: str) -> t.Literal["", "start", "route"]:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run on a gateway: `stream.py FILE OWN[=OTHER] ...`, addresses. Every 10 ms a question from each OWN to its OTHER.
 
-Questions that come are answered. On SIGTERM, FILE gets a line for each pair: OTHER, how many questions were sent, how
-many answers came. One process in place of many pings: a simulated machine cannot run enough of those at that pace.
+Questions that come are answered; "ready" is printed when they are. On SIGTERM, FILE gets a line for each pair: OTHER,
+how many questions were sent, how many answers came. One process in place of many pings: a simulated machine cannot run
+enough of those at that pace.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def main(path: str, words: list[str]) -> None:
     selector = selectors.DefaultSelector()
     for pair in pairs:
         selector.register(pair.socket, selectors.EVENT_READ, pair.read)
+    print("ready", flush=True)
     following, end = time.monotonic(), float("inf")
     while time.monotonic() < end:
         if orders and end == float("inf"):

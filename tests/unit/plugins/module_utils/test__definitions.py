@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._definitions import definitions, setup
+from ansible_collections.xswan.ipsec.plugins.module_utils._definitions import alike, definitions, setup
 
 FIXTURES = Path(__file__).with_name("fixtures")
 VERSIONS = ("4.3", "4.10", "5.2")
@@ -120,6 +120,31 @@ def test_the_address_that_a_client_was_given_does_not_define_it() -> None:
     assert definitions(before) != definitions(after.replace("0.0.0.0/0", "10.0.0.0/8"))
     fixed = (text.replace("us:client", "us:none") for text in (before, after))
     assert definitions(next(fixed)) != definitions(next(fixed)), "of others it does"
+
+
+# A peer that is known by its certificate, as it was loaded and since it has been here.
+PEER = """
+000 "p": 10.1.1.0/24===192.0.2.1[@gw1]...192.0.2.2[{id}]===10.2.1.0/24; unrouted; eroute owner: #0
+000 "p":   our idtype: ID_FQDN; our id=@gw1; their idtype: {kind}; their id={id}
+"""
+
+
+def test_a_peer_by_its_certificate_is_the_same_before_and_after_it_has_shown_it() -> None:
+    wanted, held = (
+        definitions(PEER.format(id=name, kind=kind))["p"]
+        for name, kind in (("%fromcert", "%fromcert"), ("C=DE, CN=gw2", "ID_DER_ASN1_DN"))
+    )
+    assert alike(held, wanted)
+    assert not alike(wanted, held), "when the configuration has come to name it"
+    assert not alike(definitions(PEER.format(id="C=DE, CN=gw2", kind="x").replace("@gw1", "@gw3"))["p"], wanted)
+    assert not alike(held, definitions(PEER.format(id="%fromcert", kind="%fromcert").replace("/24;", "/25;"))["p"])
+
+
+def test_members_of_a_policy_group_define_nothing() -> None:
+    """A throw-away pluto has none yet."""
+    group = '"private": 192.0.2.1...%group; unrouted;\n"private":   mtu: unset;'
+    member = '"private#10.9.0.0/16": 192.0.2.1...%opportunistic===10.9.0.0/16; unrouted;'
+    assert definitions(f"{group}\n{member}") == definitions(group) != {}
 
 
 def test_seconds_of_config_setup_define_no_connection() -> None:
