@@ -37,13 +37,13 @@ def find_program(name: str) -> tuple[Process, ...]:
     return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
 
 
-def parent(pid: int) -> int | None:
-    """Pid of the process that started this one, or has taken it over; None when it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+def parent(pid: int, proc: str = "/proc") -> int | None:
+    """Pid of the process that started this one, or has taken it over; None when it has ended.
+
+    Field 4 of /proc/PID/stat: proc(5). `proc` is where procfs is mounted.
+    """
+    fields = _stat(str(pid), proc)
+    return None if fields is None else int(fields[2])
 
 
 def running(name: str) -> t.Iterator[tuple[int, bool]]:
@@ -99,10 +99,10 @@ def _boot_time() -> int:
         return next(int(line.split()[1]) for line in table if line.startswith("btime "))
 
 
-def _stat(pid: str) -> list[str] | None:
+def _stat(pid: str, proc: str = "/proc") -> list[str] | None:
     """Name of a process, then the fields of /proc/PID/stat that follow it; None when it ended."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as file:
             head, _paren, tail = file.read().rpartition(")")
     except (FileNotFoundError, ProcessLookupError):
         return None
