@@ -154,15 +154,14 @@ def _marks(state: State) -> tuple[t.Any, ...]:
 
 def _settled(desired: Desired, host: Host) -> State:
     """The host once nothing is left to do, or as it still is after a while."""
-    after = observe(host)
+    after: State
 
     def left() -> bool | None:
         nonlocal after
         after = observe(host)
         return bool(steps(desired.settled(), after)) or None
 
-    if steps(desired.settled(), after):
-        wait_until(left, SETTLE, host.clock)
+    wait_until(left, SETTLE, host.clock)
     return after
 
 
