@@ -25,7 +25,7 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._whack import holds_sas, parse_auto, parse_certificates, parse_status, parse_version
+from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
@@ -158,7 +158,7 @@ class LocalPluto:
 
     def declared(self) -> dict[str, tuple[str, ...]]:
         """See Pluto.declared."""
-        wanted = {"add": ("add", "ondemand", "start", "keep"), "start": ("start",)}
+        wanted = {"add": LOADED_AUTO, "start": ("start",)}
         configured = sorted(self.configured().items())
         return {kind: tuple(name for name, auto in configured if auto in autos) for kind, autos in wanted.items()}
 
