@@ -253,7 +253,6 @@ from ..module_utils._preflight import Unshared
 if t.TYPE_CHECKING:
     from ..module_utils._config_host import Files
     from ..module_utils._host import Host
-    from ..module_utils._ports import RunCommand
 
 
 def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
@@ -292,9 +291,9 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
     )
 
 
-def config_host(host: Host, run_command: RunCommand) -> ConfigHost:
+def config_host(host: Host) -> ConfigHost:
     """The same host, with what it takes to give it a configuration."""
-    commands = LocalCommands(run_command)
+    commands = LocalCommands()
     return ConfigHost(**vars(host), files=LocalFiles(commands), sandbox=Unshared(commands))
 
 
@@ -338,10 +337,7 @@ def main() -> None:
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run(
-        module,
-        lambda local: action(config_host(local, module.run_command), module.params, check_mode=module.check_mode),
-    )
+    run(module, lambda local: action(config_host(local), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":
