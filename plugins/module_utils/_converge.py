@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._clock import wait_until
@@ -27,8 +26,7 @@ SETTLE = 10.0
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(t.NamedTuple):
     """What was, what is (in check mode: what would be), and what was done in between."""
 
     desired: Desired
