@@ -19,6 +19,7 @@ from ._processes import (
     find_program,
     handles,
     running,
+    runs,
     socket_owners,
     sockets,
     start_time,
@@ -224,7 +225,7 @@ class LocalPluto:
         if not content.strip().isdigit():
             return Lock(self._lock, "damaged")
         pid = int(content)
-        if any(pid == found for found, _upgraded in running("pluto")):
+        if runs(str(pid), "pluto") is not None:
             return Lock(self._lock, "pluto", pid)
         return Lock(self._lock, "reused" if start_time(pid) is not None else "dead", pid)
 
@@ -232,7 +233,7 @@ class LocalPluto:
         """See Pluto.control."""
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
-        pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid)))
+        pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
         if not os.path.exists(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
