@@ -230,7 +230,12 @@ class LocalPluto:
         return Lock(self._lock, "reused" if start_time(pid) is not None else "dead", pid)
 
     def control(self) -> Control:
-        """See Pluto.control."""
+        """See Pluto.control.
+
+        Who listens, its descriptors tell. SO_PEERCRED of a connection names who called listen(2): 4.10 does that before
+        it forks into the background, so not the pluto that runs; and it takes a connection without an order for an
+        error, which it logs.
+        """
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
         pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
