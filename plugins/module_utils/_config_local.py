@@ -16,12 +16,11 @@ from ._rollback import LocalRollback
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._ports import RunCommand
 
 
-def config_host(host: Host, run_command: RunCommand) -> ConfigHost:
+def config_host(host: Host) -> ConfigHost:
     """The same host, with what it takes to give it a configuration."""
-    commands = LocalCommands(run_command)
+    commands = LocalCommands()
     return ConfigHost(
         **vars(host), files=LocalFiles(commands), sandbox=Unshared(commands), rollback=LocalRollback(commands)
     )

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._clock import wait_until
@@ -28,8 +27,7 @@ SETTLE = 10.0
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(t.NamedTuple):
     """What was, what is (in check mode: what would be), and what was done in between."""
 
     desired: Desired
@@ -186,15 +184,14 @@ def _marks(state: State) -> tuple[t.Any, ...]:
 
 def _settled(desired: Desired, host: Host) -> State:
     """The host once nothing is left to do, or as it still is after a while."""
-    after = _look(desired, host)
+    after: State
 
     def left() -> bool | None:
         nonlocal after
         after = _look(desired, host)
         return bool(_steps(desired.settled(), after)) or None
 
-    if _steps(desired.settled(), after):
-        wait_until(left, SETTLE, host.clock)
+    wait_until(left, SETTLE, host.clock)
     return after
 
 

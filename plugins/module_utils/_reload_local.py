@@ -14,9 +14,8 @@ from ._reloader import LocalReloader
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._ports import RunCommand
 
 
-def reload_host(host: Host, run_command: RunCommand) -> ReloadHost:
+def reload_host(host: Host) -> ReloadHost:
     """The same host, with what it takes to reload."""
-    return ReloadHost(**vars(host), reloader=LocalReloader(LocalCommands(run_command), config=host.pluto.config))
+    return ReloadHost(**vars(host), reloader=LocalReloader(LocalCommands(), config=host.pluto.config))

@@ -10,7 +10,6 @@ is a process that waits, and nothing is done after a boot.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -241,43 +240,19 @@ def _detach(argv: tuple[str, ...], code: str) -> None:
         os._exit(0)
 
 
-def run_command(
-    args: list[str],
-    *,
-    cwd: str,
-    environ_update: dict[str, str],
-    errors: str,
-    expand_user_and_vars: bool,
-    data: bytes | None = None,
-    binary_data: bool = False,
-) -> tuple[int, str, str]:
-    """See RunCommand, for a process that is no module; words are taken as they are, and data is bytes."""
-
-    async def to_the_end() -> tuple[int, bytes, bytes]:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *args, cwd=cwd, env={**os.environ, **environ_update}, stdin=pipe, stdout=pipe, stderr=pipe
-        )
-        out, err = await process.communicate(data)
-        return process.returncode or 0, out, err
-
-    status, out, err = asyncio.run(to_the_end())
-    return status, out.decode("utf-8", errors), err.decode("utf-8", errors)
-
-
 def main() -> None:
     """Take back what nobody has confirmed: at once, or after the seconds of the second argument."""
     from ._config_local import config_host
     from ._module import local_host
     from ._reload_local import reload_host
 
-    rollback = LocalRollback(LocalCommands(run_command))
+    rollback = LocalRollback(LocalCommands())
     if len(sys.argv) == 3 and not rollback.due(sys.argv[1], float(sys.argv[2])):
         return
 
     def hosts(config: str) -> tuple[ConfigHost, ReloadHost]:
-        local = local_host(run_command, config=config)
-        return config_host(local, run_command), reload_host(local, run_command)
+        local = local_host(config=config)
+        return config_host(local), reload_host(local)
 
     rollback.carry_out(hosts)
 

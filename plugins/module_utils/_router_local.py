@@ -16,12 +16,11 @@ from ._router import RouterHost
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._ports import RunCommand
 
 
-def router_host(host: Host, run_command: RunCommand) -> RouterHost:
+def router_host(host: Host) -> RouterHost:
     """The same host, with what it takes to set up its routing."""
-    commands = LocalCommands(run_command)
+    commands = LocalCommands()
     return RouterHost(
         **vars(host), files=LocalFiles(commands), parameters=LocalParameters(), filter=LocalFilter(commands)
     )

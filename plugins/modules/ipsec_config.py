@@ -399,10 +399,7 @@ def main() -> None:
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run(
-        module,
-        lambda local: action(config_host(local, module.run_command), module.params, check_mode=module.check_mode),
-    )
+    run(module, lambda local: action(config_host(local), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

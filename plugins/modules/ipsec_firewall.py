@@ -117,7 +117,7 @@ def main() -> None:
     )
     run(
         module,
-        lambda local: action(router_host(local, module.run_command), module.params, check_mode=module.check_mode),
+        lambda local: action(router_host(local), module.params, check_mode=module.check_mode),
     )
 
 

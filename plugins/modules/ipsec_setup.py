@@ -276,7 +276,7 @@ def main() -> None:
         # the other states do without it, and without what it costs
         from ..module_utils._reload_local import reload_host
 
-        return converge(desired, reload_host(local, module.run_command), check_mode=module.check_mode).to_result()
+        return converge(desired, reload_host(local), check_mode=module.check_mode).to_result()
 
     run(module, action)
 
