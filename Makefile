@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule picture bench-status demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule picture bench-status docs demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,10 @@ picture: ## Look at real gateways, and draw docs/fleet.png anew
 bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md (ARGS=--small: a minute, writes nothing)
 	@$(SETUP) --lab
 	@$(BIN)/python -m bench.status $(ARGS)
+
+docs: ## Build the documentation site, without the network; tests/output/docs/html/index.html
+	@$(SETUP)
+	@$(BIN)/python dev/docs.py
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab
