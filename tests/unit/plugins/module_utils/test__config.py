@@ -9,9 +9,14 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._config import Installation, Proposal, install
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
+    ConfigError,
+    DaemonError,
+    DependencyError,
+    VerifyError,
+)
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
-from fake_host import FakeHost
+from fake_host import FakeFiles, FakeHost
 
 CONFIG, SECRETS = "/etc/ipsec.conf", "/etc/ipsec.secrets"
 GOOD = "conn one\n left=%defaultroute\n right=192.0.2.9\n auto=add\n"
@@ -148,3 +153,9 @@ def test_what_cannot_be_a_candidate(fake: FakeHost) -> None:
     fake.installed = False
     with pytest.raises(DependencyError, match="install the package libreswan"):
         done(fake, proposal(config(GOOD)))
+
+
+def test_files_that_are_not_as_asked_after_all_are_a_bug(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeFiles, "install", lambda self, files, keep: ())
+    with pytest.raises(VerifyError, match="installed, but not as asked: "):
+        done(fake, proposal(config(GOOD + " ike=aes256\n")))
