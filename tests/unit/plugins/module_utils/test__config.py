@@ -8,15 +8,11 @@ import json
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
-from ansible_collections.xswan.ipsec.plugins.module_utils._config import Installation, Proposal, install
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
-    ConfigError,
-    DaemonError,
-    DependencyError,
-    VerifyError,
-)
+from ansible_collections.xswan.ipsec.plugins.module_utils._config import Installation, Proposal, install, restore
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
-from fake_host import FakeFiles, FakeHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD
+from fake_host import FakeHost
 
 CONFIG, SECRETS = "/etc/ipsec.conf", "/etc/ipsec.secrets"
 GOOD = "conn one\n left=%defaultroute\n right=192.0.2.9\n auto=add\n"
@@ -145,6 +141,14 @@ def test_a_failure_to_write_changes_nothing(fake: FakeHost) -> None:
     assert fake.guarded is False
 
 
+def test_files_that_are_not_as_asked_after_all_are_a_bug(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.xswan.ipsec.plugins.module_utils._errors import VerifyError
+
+    monkeypatch.setattr(type(fake.host().files), "install", lambda self, files, keep: ())
+    with pytest.raises(VerifyError, match="installed, but not as asked: "):
+        done(fake, proposal(config(GOOD + " ike=aes256\n")))
+
+
 def test_what_cannot_be_a_candidate(fake: FakeHost) -> None:
     with pytest.raises(ConfigError, match="installed twice"):
         done(fake, proposal(config(GOOD), config("")))
@@ -155,7 +159,69 @@ def test_what_cannot_be_a_candidate(fake: FakeHost) -> None:
         done(fake, proposal(config(GOOD)))
 
 
-def test_files_that_are_not_as_asked_after_all_are_a_bug(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeFiles, "install", lambda self, files, keep: ())
-    with pytest.raises(VerifyError, match="installed, but not as asked: "):
-        done(fake, proposal(config(GOOD + " ike=aes256\n")))
+PRIVATE = "/etc/ipsec.d/policies/private"
+BEFORE = {CONFIG: (0o640, GOOD), PRIVATE: (0o644, "# the distribution's\n")}
+
+
+def policy(text: str) -> File:
+    return File(PRIVATE, text)
+
+
+def recording(*files: File, purge: bool = True) -> Proposal:
+    return proposal(*files, record=True, purge=purge)
+
+
+def test_what_was_recorded_is_put_back_and_nothing_else(fake: FakeHost) -> None:
+    """Files that were there have their old text and mode, files that were not are gone, others' are as they are."""
+    fake.files = dict(BEFORE)
+    done(fake, recording(psk("new secret"), config(GOOD + " ike=aes256\n"), policy("10.0.0.0/8\n")))
+    done(fake, recording(psk("newer secret"), config(GOOD + " ike=aes128\n"), policy("10.0.0.0/8\n")))
+    assert fake.files[RECORD][0] == 0o600
+    done(fake, proposal(File("/etc/ipsec.d/other.conf", "conn other\n right=192.0.2.8\n")))
+    told = restore(CONFIG, fake.host(), 60, check_mode=True).to_result()
+    assert RECORD in fake.files
+    result = restore(CONFIG, fake.host(), 60, check_mode=False).to_result()
+    assert result == told
+    assert result["changed"] is True
+    assert result["preflight"] == "none"
+    assert result["connections"]["changed"] == {"one": ["ike"]}
+    assert 'secret"' not in json.dumps(result)
+    other = {"/etc/ipsec.d/other.conf": (0o644, "conn other\n right=192.0.2.8\n")}
+    assert fake.files == {**BEFORE, **other}
+    again = restore(CONFIG, fake.host(), 60, check_mode=False).to_result()
+    assert (again["changed"], again["files"]) == (False, [])
+
+
+def test_purge_puts_back_what_is_no_longer_named(fake: FakeHost) -> None:
+    fake.files = dict(BEFORE)
+    with_policy = recording(config(GOOD), policy("10.0.0.0/8\n"))
+    assert done(fake, with_policy).to_result()["files"] == [CONFIG, PRIVATE]
+    fake.files[PRIVATE.replace("private", "clear")] = (0o644, "192.0.2.53/32\n")
+    kept = done(fake, recording(config(GOOD), purge=False)).to_result()
+    assert kept["changed"] is False
+    result = done(fake, recording(config(GOOD))).to_result()
+    assert result["files"] == [PRIVATE]
+    assert fake.files[PRIVATE] == BEFORE[PRIVATE]
+    # from now on it is not ours
+    fake.files[PRIVATE] = (0o644, "by hand\n")
+    assert done(fake, recording(config(GOOD))).to_result()["changed"] is False
+    restore(CONFIG, fake.host(), 60, check_mode=False)
+    assert fake.files[PRIVATE] == (0o644, "by hand\n")
+    assert fake.files[CONFIG] == BEFORE[CONFIG]
+    assert RECORD not in fake.files
+
+
+def test_a_damaged_record_is_told_before_anything_changes(fake: FakeHost) -> None:
+    fake.files[RECORD] = (0o600, "{")
+    before = dict(fake.files)
+    for wanted in (recording(config(GOOD + " ike=aes256\n")), recording(config(GOOD), purge=False)):
+        with pytest.raises(ConfigError, match=r"is damaged: .*; take it from a backup"):
+            done(fake, wanted)
+    assert fake.files == before
+
+
+def test_a_refused_candidate_is_not_recorded(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, status="", adds=(("one", REFUSED),))
+    with pytest.raises(ConfigError, match="is refused"):
+        done(fake, recording(config(GOOD)))
+    assert RECORD not in fake.files
