@@ -38,6 +38,7 @@ attributes:
     support: partial
     details:
       - O(state=restarted) always restarts.
+      - O(state=reloaded) starts a tunnel that is down at every run until its peer lets it come up.
 """
 
     CONFIG = r"""
@@ -53,6 +54,20 @@ attributes:
     support: full
     details:
       - Secrets are not shown.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: full
+"""
+
+    SETTINGS = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns what changes in diff mode.
+    support: full
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
     support: full

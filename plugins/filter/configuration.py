@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 name: configuration
 author: The xswan.ipsec authors (@xswan)
 version_added: 0.1.0
-short_description: The lines of ipsec.conf and ipsec.secrets, or all that is wrong with the variables
+short_description: What the files of a gateway are to hold, or all that is wrong with the variables
 description:
-  - Checks the variables of the role P(xswan.ipsec.ipsec#role) and says what the two files of a gateway are to hold.
+  - Checks the variables of the role P(xswan.ipsec.ipsec#role) and says what the files of a gateway are to hold.
     The role's templates print that and nothing else.
   - It makes no connection to the gateway, and so can be used to test an inventory.
 positional: host, groups, hostvars, gateways
@@ -18,7 +18,8 @@ options:
   _input:
     description:
       - Variables of the role by their names. These are C(ipsec_config_setup), C(ipsec_connection_defaults),
-        C(ipsec_connections), C(ipsec_topology), C(ipsec_secrets), C(ipsec_psk_master) and C(ipsec_psk_minimum).
+        C(ipsec_connections), C(ipsec_topology), C(ipsec_secrets), C(ipsec_psk_master), C(ipsec_psk_minimum),
+        C(ipsec_policies), C(ipsec_sysctl) and C(ipsec_package_state). The last two are only checked.
     type: dict
     required: true
   host:
@@ -60,11 +61,13 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - A dictionary of C(mistakes), C(sections) and C(secrets).
+    - A dictionary of C(mistakes), C(sections), C(secrets), C(policies) and C(ah).
     - C(mistakes) is a list of texts. Each begins with the path of a variable, and none holds a secret.
       As long as there is one, the others are empty.
     - C(sections) is a list of the sections of ipsec.conf, each with C(title) and C(lines).
-    - C(secrets) is the list of the lines of ipsec.secrets. Use it in tasks with C(no_log) alone.
+    - C(secrets) is the list of the lines of ipsec.secrets. Hand it to options alone that are never logged.
+    - C(policies) has the text of the file of each policy group by the group's name.
+    - C(ah) says whether a connection asks for AH.
   type: dict
 """
 
@@ -80,7 +83,7 @@ def configuration(
     hostvars: t.Mapping[str, t.Mapping[str, t.Any]],
     gateways: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
-    """What the two files of a host are to hold."""
+    """What the files of a host are to hold."""
     known = gateways or {}
 
     def variable(name: str) -> object:

@@ -20,6 +20,8 @@ RUNTIME_SETUP_KEYS = frozenset({"plutodebug", "ddos-mode"})
 
 _QUOTED = re.compile(r'"([^"\n]+)"?')
 _BARE = re.compile(r":[ \t]+[A-Za-z_]+[ \t]+(\S+)")
+BACKUP = "~"
+"""What the name of a backup ends in."""
 HIDDEN = "********"
 SHORTEST_SECRET = 4
 """Characters; hiding shorter ones would blot out words of the language."""
@@ -34,11 +36,20 @@ class File:
     """None: there is no such file."""
     secret: bool = False
     """Its text is for nobody's eyes."""
+    permissions: int | None = None
+    """Others than those of its kind."""
 
     @property
     def mode(self) -> int:
         """The permissions that it is to have; its owner is root."""
+        if self.permissions is not None:
+            return self.permissions
         return 0o600 if self.secret else 0o644
+
+    @property
+    def backups(self) -> str:
+        """The shell's pattern of its backups, of which the newest is the last by name."""
+        return re.sub(r"([*?[])", r"[\1]", self.path) + f".[0-9]*T[0-9]*Z{BACKUP}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,11 @@ import dataclasses
 import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
-from ._errors import ConfigError, DependencyError, VerifyError
+from ._confirm import arm
+from ._errors import ConfigError, DaemonError, DependencyError, VerifyError
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
+from ._record import record, recorded
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
@@ -41,6 +43,12 @@ class Proposal:
     """Backups of each file."""
     timeout: float = 60.0
     """Seconds that the trial may take."""
+    record: bool = False
+    """Record how the files were before, if that is not recorded."""
+    purge: bool = False
+    """Put back the recorded files that are not in the candidate."""
+    confirm_timeout: int | None = None
+    """Seconds after which the old files are put back, unless the new ones are confirmed; None: they stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +60,10 @@ class Installation:
     """The files that were not as they are to be."""
     difference: Difference
     trial: Trial
-    faults: tuple[Fault, ...]
+    faults: tuple[Fault, ...] = ()
     backups: tuple[str, ...] = ()
+    confirm_timeout: int | None = None
+    """Seconds until it is taken back; None: it stays."""
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
@@ -75,6 +85,7 @@ class Installation:
             "restart_required": list(diff.restart),
             "secrets_changed": diff.secrets,
             "impact": list(diff.impact()),
+            "confirm_timeout": self.confirm_timeout,
             "diff": [_diff(file, old) for file, old in zip(self.changes, self.before)],
         }
 
@@ -100,14 +111,84 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         return _tried(proposal, host)
     with host.guard.exclusive(proposal.timeout * 2):
         tried = _tried(proposal, host)
-        if not tried.changes:
-            return tried
-        backups = host.files.install(tried.changes, proposal.keep)
-        left = [file.path for file in tried.changes if _differs(host, file)]
-        if left:
-            raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
-        host.journal.write(f"installed {', '.join(file.path for file in tried.changes)}")
+        wanted = _resolved(proposal.candidate, host).files
+        before = recorded(host.files, "files")
+        if proposal.record:
+            # before the installation: it may end half-way
+            before = {**{file.path: _as_it_is(host, file) for file in wanted}, **before}
+            record(host.files, "files", before)
+        host.rollback.forget()
+        backups = _to_confirm(tried, proposal, host)
+        if proposal.purge:
+            paths = {file.path for file in wanted}
+            record(host.files, "files", {path: was for path, was in before.items() if path in paths})
         return dataclasses.replace(tried, backups=backups)
+
+
+def _to_confirm(tried: Installation, proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
+    """Install it, so that it is taken back unless it is confirmed, if that is asked for."""
+    if proposal.confirm_timeout is None or not tried.changes:
+        return _installed(tried, host, proposal.keep)
+    pending = host.rollback.pending()
+    arm(host, proposal.candidate.config, tried.before, proposal.confirm_timeout, proposal.keep)
+    try:
+        return _installed(tried, host, proposal.keep)
+    except DaemonError:
+        # every file is as it was
+        if pending is None:
+            host.rollback.disarm()
+        raise
+
+
+def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) -> Installation:
+    """Put back every recorded file as it was, and remove the backups of each; in check mode only say so.
+
+    What was there before is not tried.
+    """
+    if check_mode:
+        return _restoration(config, host)
+    with host.guard.exclusive(timeout):
+        found = _restoration(config, host)
+        _installed(found, host, 0)
+        record(host.files, "files", {})
+        host.rollback.forget()
+        if host.rollback.pending() is not None:
+            host.rollback.disarm()
+        return found
+
+
+def _restoration(config: str, host: ConfigHost) -> Installation:
+    olds = tuple(_as_it_was(path, was) for path, was in recorded(host.files, "files").items())
+    backups = [
+        dataclasses.replace(file, path=path, text=None) for file in olds for path in host.files.glob(file.backups)
+    ]
+    candidate = Candidate(host.files.real(config), (*olds, *backups))
+    return _comparison(candidate, host, Trial("none"))
+
+
+def _as_it_is(host: ConfigHost, file: File) -> dict[str, t.Any]:
+    """What is recorded of a file."""
+    mode = host.files.mode(file.path)
+    return {
+        "text": host.files.read(file.path),
+        "mode": None if mode is None or mode < 0 else mode,
+        "secret": file.secret,
+    }
+
+
+def _as_it_was(path: str, was: dict[str, t.Any]) -> File:
+    return File(path, was["text"], was["secret"], was["mode"])
+
+
+def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, ...]:
+    if not found.changes:
+        return ()
+    backups = host.files.install(found.changes, keep)
+    left = [file.path for file in found.changes if _differs(host, file)]
+    if left:
+        raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
+    host.journal.write(f"installed {', '.join(file.path for file in found.changes)}")
+    return backups
 
 
 def _differs(host: ConfigHost, file: File) -> bool:
@@ -122,8 +203,12 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     if host.pluto.program() is None:
         raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
+    if proposal.purge:
+        named = {file.path for file in candidate.files}
+        olds = (_as_it_was(path, was) for path, was in recorded(host.files, "files").items() if path not in named)
+        candidate = Candidate(candidate.config, (*olds, *candidate.files))
     after_files = candidate.over(host.files)
-    before, after = read_conf(host.files, candidate.config), read_conf(after_files, candidate.config)
+    after = read_conf(after_files, candidate.config)
     if after_files.read(candidate.config) is None:
         raise ConfigError(f"{candidate.config} does not exist, and is not among what is to be installed")
     trial = _try(proposal, candidate, after, host)
@@ -136,10 +221,24 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
         for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
     )
     _refuse(found, proposal)
+    compared = _comparison(candidate, host, trial)
+    if not compared.changes:
+        return dataclasses.replace(compared, faults=found)
+    if proposal.confirm_timeout is None and host.rollback.pending() is not None:
+        raise ConfigError(
+            "the configuration before this one still waits to be confirmed, nothing was changed; "
+            "confirm it with state confirmed, or wait until it is taken back, or give confirm_timeout here too"
+        )
+    return dataclasses.replace(compared, faults=found, confirm_timeout=proposal.confirm_timeout)
+
+
+def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Installation:
+    """How the candidate differs from what is there."""
+    before, after = read_conf(host.files, candidate.config), read_conf(candidate.over(host.files), candidate.config)
     changes = tuple(file for file in candidate.files if _differs(host, file))
     olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
-    return Installation(olds, changes, difference(before, after, secrets=secrets), trial, found)
+    return Installation(olds, changes, difference(before, after, secrets=secrets), trial)
 
 
 def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:

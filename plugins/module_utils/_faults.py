@@ -20,7 +20,7 @@ from ._ipsec_conf import IPsecConf, Parameter, Place
 from ._whack import parent, parse_status
 
 Severity = t.Literal["error", "warning"]
-Method = t.Literal["sandbox", "static"]
+Method = t.Literal["sandbox", "static", "none"]
 
 LOADED_AUTO = frozenset({"add", "ondemand", "route", "start", "up", "keep"})
 """Values of auto= with which pluto loads a connection when it starts."""

@@ -115,7 +115,7 @@ def refused_by_nftables(ruleset: str) -> tuple[Refusal, ...]:
             tables.setdefault(_table(chain), {})[chain["name"]] = Chain(policy)
         elif "rule" in item:
             rule = item["rule"]
-            tables[_table(rule)][rule["chain"]].rules += _nft_rules(rule)
+            tables[_table(rule)][rule["chain"]].rules += nft_rules(rule)
     return tuple(
         refusal
         for table, chains in tables.items()
@@ -128,8 +128,8 @@ def _table(item: dict[str, t.Any]) -> str:
     return f"{item['family']} {item['table']}"
 
 
-def _nft_rules(rule: dict[str, t.Any]) -> t.Iterator[Rule]:
-    """The rule; as several when it decides by a map."""
+def nft_rules(rule: dict[str, t.Any]) -> t.Iterator[Rule]:
+    """A rule of the output of nft, as far as it decides; as several when it decides by a map."""
     matches: Matches = dict.fromkeys(KINDS, True)
     words: list[str] = []
     for statement in rule["expr"]:

@@ -13,6 +13,7 @@ import os
 import stat
 import typing as t
 
+from ._candidate import BACKUP
 from ._errors import ConfigError, DaemonError, DependencyError
 
 if t.TYPE_CHECKING:
@@ -21,7 +22,6 @@ if t.TYPE_CHECKING:
 
 NEW, OLD = ".xswan-new", ".xswan-old"
 """What a name ends in while an installation is at work; no include of ipsec.conf or ipsec.secrets matches it."""
-BACKUP = "~"
 SELINUX = "security.selinux"
 """The extended attribute that holds a file's context."""
 
@@ -152,8 +152,7 @@ class LocalFiles:
             yield backup
         else:
             os.unlink(file.path + OLD)
-        pattern = f"{glob.escape(file.path)}.[0-9]*T[0-9]*Z{BACKUP}"
-        for old in sorted(glob.glob(pattern))[:-keep] if keep else ():
+        for old in sorted(glob.glob(file.backups))[:-keep] if keep else ():
             os.unlink(old)
 
 

@@ -416,6 +416,8 @@ class State(t.NamedTuple):
     """Only looked for while no pluto runs."""
     at: float = 0.0
     """When it was, in seconds since the epoch."""
+    reload: object = None
+    """A Reload of _reload, which not every module brings along: only that file looks into it."""
 
 
 class Desired(t.NamedTuple):
@@ -423,6 +425,13 @@ class Desired(t.NamedTuple):
 
     running: bool | None = None
     restart: bool = False
+    reload: bool = False
+    """The connections of a running pluto are made those of its configuration."""
+    allow_restart: bool = False
+    """Restart for what cannot be reloaded."""
+    start_idle: bool = True
+    """With reload: start the tunnels that should be up and that pluto has given up. Whether they come up is the peers'
+    to say."""
     enabled: bool | None = None
     start_timeout: float = 90.0
     """Seconds."""
@@ -434,4 +443,4 @@ class Desired(t.NamedTuple):
     def settled(self) -> Desired:
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        return self._replace(restart=False, running=None if unknown else self.running)
+        return self._replace(restart=False, running=None if unknown else self.running, start_idle=False)

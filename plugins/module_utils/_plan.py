@@ -89,6 +89,7 @@ class StopPluto:
             plutos=(),
             loading=False,
             answer=None,
+            reload=None,
             unit=state.unit and state.unit._replace(active="inactive", sub="dead", main_pid=None),
         )
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The text of ipsec.conf(5) and ipsec.secrets(5), so that no value can leave its line.
+"""The text of ipsec.conf(5), ipsec.secrets(5) and policy groups, so that no value can leave its line.
 
 What is plain, what is quoted and what is refused was tried on Libreswan 4.3, 4.10 and 5.2; the test on the lab's
 gateways tries it again with random values.
@@ -21,6 +21,9 @@ _PLAIN_ID: t.Final = re.compile(r"(?!include$)[^\s'#:][^\s]*(?<!:)")
 _CONTROL: t.Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _KEY: t.Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NAME: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PARAMETER: t.Final = re.compile(r"net([./][\w*@:-]+)+", re.ASCII)
+_VALUE: t.Final = re.compile(r"[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*")
+_PROTOCOL: t.Final = re.compile(r"[a-z][a-z0-9-]*|[0-9]{1,3}")
 
 _REPEATED: t.Final = ("also",)
 """Keys of which a section may have several; a list makes one line of each."""
@@ -36,6 +39,31 @@ def name_mistake(name: object) -> str | None:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
     return f"{name!r} is no name of a connection; allowed: letters, digits, '.', '_' and '-', the first not a sign"
+
+
+def destination_mistake(destination: object) -> str | None:
+    """What is wrong with a line of a policy group: a network, and perhaps protocol, source and destination port."""
+    words = str(destination).split(" ")
+    try:
+        ipaddress.ip_network(words[0])
+    except ValueError as error:
+        return f"{error}; allowed: a network such as 10.1.0.0/16, or an address"
+    if len(words) == 1 or (len(words) == 4 and _PROTOCOL.fullmatch(words[1]) and all(map(_is_port, words[2:]))):
+        return None
+    return f"{destination!r} is no destination; allowed: a network, or NETWORK PROTOCOL SOURCE-PORT DESTINATION-PORT"
+
+
+def _is_port(word: str) -> bool:
+    return word.isascii() and word.isdigit() and int(word) < 2**16
+
+
+def parameter_mistake(name: object, value: object) -> str | None:
+    """What is wrong with a kernel parameter and its value; that there is one of that name only the kernel knows."""
+    if not isinstance(name, str) or not _PARAMETER.fullmatch(name):
+        return "is no name of a parameter of the network; allowed: one such as net.ipv4.ip_forward"
+    if not isinstance(value, (bool, int, str)) or not _VALUE.fullmatch(str(value)):
+        return f"{value!r} is no value; allowed: a number, a boolean or words"
+    return None
 
 
 def text_mistake(text: str) -> str | None:

@@ -2,14 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the role's variables to the lines of ipsec.conf and ipsec.secrets, or to all that is wrong with them."""
+"""From the role's variables to the text of its files, or to all that is wrong with them."""
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ._keys import pair_key
-from ._text import identity, key_lines, name_mistake, quoted, text_mistake
+from ._text import destination_mistake, identity, key_lines, name_mistake, parameter_mistake, quoted, text_mistake
 from ._topology import connections
 
 Variables = t.Mapping[str, t.Any]
@@ -18,6 +19,8 @@ _STATES: t.Final = ("present", "absent")
 _SECRET_KEYS: t.Final = ("ids", "psk", "xauth", "ppk", "ppk_id")
 _KINDS: t.Final = {"psk": "PSK", "xauth": "XAUTH", "ppk": "PPKS"}
 _PSK_FLOOR: t.Final = 8
+_AH: t.Final = re.compile(r"ah=|phase2=\W*ah\b", re.IGNORECASE)
+_HEADER: t.Final = "# Managed by Ansible (role xswan.ipsec.ipsec): changes made here are lost."
 
 
 class Section(t.TypedDict):
@@ -34,16 +37,22 @@ class Configuration(t.TypedDict):
     """Each begins with the path of the variable; none holds a secret."""
     sections: list[Section]
     secrets: list[str]
+    policies: dict[str, str]
+    """The text of each policy group's file, by the group's name."""
+    ah: bool
+    """Whether a connection asks for AH."""
 
 
 def configuration(
     variables: Variables, me: str, groups: t.Mapping[str, t.Sequence[str]], variable: t.Callable[[str], object]
 ) -> Configuration:
-    """Check the role's variables, by their names, and say what the two files are to hold.
+    """Check the role's variables, by their names, and say what its files are to hold.
 
     `me`, `groups` and `variable` are those of `_topology.connections`.
     """
     mistakes: list[str] = []
+    if variables.get("ipsec_package_state") == "absent":
+        mistakes.append("ipsec_package_state: absent goes with ipsec_state absent; allowed: present, latest")
     derived, wrong = connections(me, variables.get("ipsec_topology") or [], groups, variable)
     mistakes += wrong
     declared: dict[str, tuple[str, Variables]] = {one["name"]: ("ipsec_topology", one) for one in derived}
@@ -66,9 +75,15 @@ def configuration(
 
     wanted = [one for one in derived if declared[one["name"]][1].get("state", "present") == "present"]
     secrets = _secrets(variables, wanted, mistakes)
+    policies = _policies(variables.get("ipsec_policies") or {}, mistakes)
+    for parameter, value in (variables.get("ipsec_sysctl") or {}).items():
+        wrong_parameter = parameter_mistake(parameter, value)
+        if wrong_parameter:
+            mistakes.append(f"ipsec_sysctl.{parameter}: {wrong_parameter}")
     if mistakes:
-        return {"mistakes": mistakes, "sections": [], "secrets": []}
-    return {"mistakes": [], "sections": sections, "secrets": secrets}
+        return {"mistakes": mistakes, "sections": [], "secrets": [], "policies": {}, "ah": False}
+    ah = any(_AH.match(line) for section in sections for line in section["lines"])
+    return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies, "ah": ah}
 
 
 def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tuple[str, Variables]]:
@@ -90,6 +105,30 @@ def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tupl
             mistakes.append(f"{path}.name: {name} is the name of {found[name][0]} too; each connection needs its own")
         found[name] = (path, entry)
     return found
+
+
+def _policies(groups: object, mistakes: list[str]) -> dict[str, str]:
+    """The text of the file of each policy group: ipsec.conf(5), section OPPORTUNISTIC."""
+    if not isinstance(groups, t.Mapping):
+        mistakes.append("ipsec_policies: is no dictionary; allowed: names of policy groups, each with destinations")
+        return {}
+    texts = {}
+    for name, destinations in groups.items():
+        path = f"ipsec_policies.{name}"
+        wrong = name_mistake(name)
+        if wrong:
+            mistakes.append(f"ipsec_policies: {wrong}")
+        elif not isinstance(destinations, (list, tuple)):
+            mistakes.append(f"{path}: is no list; allowed: destinations, one by one, or an empty list")
+        else:
+            lines = [_HEADER]
+            for index, destination in enumerate(destinations):
+                wrong = destination_mistake(destination)
+                if wrong:
+                    mistakes.append(f"{path}[{index}]: {wrong}")
+                lines.append(str(destination))
+            texts[str(name)] = "".join(f"{line}\n" for line in lines)
+    return texts
 
 
 def _secrets(variables: Variables, derived: t.Sequence[Variables], mistakes: list[str]) -> list[str]:

@@ -35,7 +35,10 @@ def refused(variables: dict[str, object], tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"ipsec_state": "begun"}, "value of ipsec_state must be one of: started, stopped, got: begun"),
+        ({"ipsec_state": "begun"}, "value of ipsec_state must be one of: started, stopped, absent, got: begun"),
+        ({"ipsec_package_state": "absent"}, "ipsec_package_state: absent goes with ipsec_state absent"),
+        ({"ipsec_policies": {"private": ["10.0.0.1/8"]}}, "ipsec_policies.private[0]: 10.0.0.1/8 has host bits set"),
+        ({"ipsec_sysctl": {"kernel.panic": 1}}, "ipsec_sysctl.kernel.panic: is no name of a parameter of the network"),
         (
             {"ipsec_connections": [{"name": "a"}, {"name": "b", "left": "x\nconn c"}]},
             "ipsec_connections[1].left: holds a line break, a tab or another control character; allowed: one line",

@@ -10,6 +10,8 @@ import contextlib
 import itertools
 import os
 import re
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -47,6 +49,8 @@ Where an error is shown, the verb was right to refuse or to fail, and succeeded 
 The seconds are those of the slowest gateway, Ansible's included, with all gateways on one busy machine.
 """
 OUTCOMES = pytest.StashKey[list[Outcome]]()
+BUILDER = pytest.StashKey["subprocess.Popen[bytes]"]()
+SUITES = ("bullseye", "bookworm", "trixie")
 
 
 @pytest.fixture(scope="session")
@@ -90,14 +94,30 @@ def lab_name() -> c.Callable[[str], str]:
     return lambda purpose: f"test{os.getpid()}{purpose}"
 
 
+Up = c.Callable[[Path, str], Lab]
+
+
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest, lab_name: c.Callable[[str], str]) -> c.Iterator[c.Callable[[Path, str], Lab]]:
+def lab(request: pytest.FixtureRequest, lab_name: c.Callable[[str], str]) -> c.Iterator[Up]:
     """Return a function (YAML file, purpose) that gives a lab which is up.
 
     The same purpose gives the same lab, whatever test asks. All are down when the session ends; when a test failed,
     their console logs are kept in tests/output/lab.
     """
     _remove_labs_of_dead_sessions()
+    with _labs(request, lab_name) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def own_lab(request: pytest.FixtureRequest, lab: Up, lab_name: c.Callable[[str], str]) -> c.Iterator[Up]:
+    """Return the same for labs that no other module needs: they cost the rest of the session nothing."""
+    with _labs(request, lab_name) as up:
+        yield up
+
+
+@contextlib.contextmanager
+def _labs(request: pytest.FixtureRequest, lab_name: c.Callable[[str], str]) -> c.Iterator[Up]:
     labs: dict[str, Lab] = {}
     failures: dict[str, LabError] = {}
 
@@ -121,6 +141,28 @@ def lab(request: pytest.FixtureRequest, lab_name: c.Callable[[str], str]) -> c.I
             return labs[purpose]
 
         yield up
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to build the images that are missing: the tests before those of the lab leave a core idle.
+
+    A lab waits for an image that another process builds, and builds it itself, and tells why not, when that one failed.
+    """
+    if any(item.get_closest_marker("lab") for item in session.items) and not session.config.option.collectonly:
+        session.config.stash[BUILDER] = subprocess.Popen(
+            [sys.executable, "-m", "lab", "build", *SUITES],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the builder, if the session is over before it is; what it had begun ends with it."""
+    builder = config.stash.get(BUILDER, None)
+    if builder is not None:
+        builder.terminate()
+        builder.wait()
 
 
 def _remove_labs_of_dead_sessions() -> None:

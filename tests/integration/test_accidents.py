@@ -165,7 +165,7 @@ ACCIDENTS = (
     Accident("socket removed", "rm /run/pluto/pluto.ctl", "unreachable", "unreachable", (STOP, START)),
     Accident("run directory removed", "rm -r /run/pluto", "unreachable", "orphaned unreachable", (STOP, START)),
     Accident("hung", "kill -STOP $(main_pid)", "hung", "hung", (STOP, START),
-             args="stop_timeout=20"),
+             args="stop_timeout=10"),
     Accident("second pluto by hand", "background $pluto --nofork --config /etc/ipsec.conf; "
              "await sh -c \"! grep -qx $(main_pid) /run/pluto/pluto.pid\"; await answers", "several", "several",
              (STOP, START)),
@@ -388,14 +388,12 @@ def triangle(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[Lab]:
 
 EVERYTHING = os.environ.get("XSWAN_ACCIDENTS") == "all"
 NAMED = {accident.name: accident for accident in ACCIDENTS}
-# one of each kind: repaired, replaced, cleaned up after, left alone, refused
+# one of each kind: repaired, left alone, replaced, cleaned up after, refused
 QUICK = (
     ("lock file removed", "started"),
     ("pluto in other namespaces", "stopped"),
     ("hung", "stopped"),
-    ("second pluto by hand", "started"),
     ("killed, foreign SA", "stopped"),
-    ("killed, own SAs left", "started"),
     ("broken configuration", "restarted"),
 )
 CASES = tuple(itertools.product(ACCIDENTS, VERBS)) if EVERYTHING else tuple((NAMED[name], verb) for name, verb in QUICK)
@@ -529,7 +527,7 @@ def test_walk(triangle: Lab) -> None:
     run(triangle)
     moves: list[str] = []
     verb = "started"
-    for _move in range(8 if EVERYTHING else 3):
+    for _move in range(8 if EVERYTHING else 2):
         for accident in walk.sample(
             [one for one in accidents if one.running is (verb != "stopped")], walk.choice((1, 2))
         ):

@@ -198,9 +198,9 @@ class Ping:
 
 
 @pytest.fixture(scope="module")
-def ring(lab: c.Callable[[Path, str], Lab]) -> Lab:
+def ring(own_lab: c.Callable[[Path, str], Lab]) -> Lab:
     """Gateways of each suite with tunnels that are up, made by the module under test."""
-    made = lab(LABS / "suites.yml", "config")
+    made = own_lab(LABS / "suites.yml", "config")
     texts = tunnels(made)
     for options in (("--check", "--diff"), ("--diff",)):
         for name, result in configure(made, texts, *options, secrets=SECRETS).items():

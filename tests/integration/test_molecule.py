@@ -32,7 +32,7 @@ def name(lab_name: c.Callable[[str], str]) -> c.Iterator[str]:
     remove(chosen)
 
 
-@pytest.mark.parametrize("scenario", ["default", "mesh"])
+@pytest.mark.parametrize("scenario", ["default", "mesh", "removal"])
 def test_scenario(scenario: str, name: str, tmp_path: Path) -> None:
     # Inside of molecule nobody would see how long that takes.
     build_images(["bullseye", "trixie"])

@@ -14,6 +14,9 @@ from ansible_collections.xswan.ipsec.plugins.modules.ipsec_config import proposa
 from fake_host import FakeHost
 
 DEFAULTS: dict[str, t.Any] = {
+    "state": "present",
+    "record": False,
+    "purge": False,
     "content": None,
     "src": None,
     "config": "/etc/ipsec.conf",
@@ -28,6 +31,7 @@ DEFAULTS: dict[str, t.Any] = {
     "accept": [],
     "backups": 5,
     "timeout": 60,
+    "confirm_timeout": None,
 }
 ENTRY: dict[str, t.Any] = {"content": None, "secrets": None, "src": None, "secret": False, "state": "present"}
 

@@ -65,10 +65,12 @@ def run(action: t.Callable[..., dict[str, t.Any]], *, diff: bool = False) -> dic
         ("started", Desired(running=True, enabled=True, start_timeout=9, stop_timeout=8)),
         ("stopped", Desired(running=False, enabled=True, start_timeout=9, stop_timeout=8)),
         ("restarted", Desired(running=True, restart=True, enabled=True, start_timeout=9, stop_timeout=8)),
+        ("reloaded", Desired(running=True, reload=True, enabled=True, start_timeout=9, stop_timeout=8)),
     ],
 )
 def test_parameters_become_desired(state: str | None, desired: Desired) -> None:
     params = {"enabled": True, "start_timeout": 9, "stop_timeout": 8, "wait": "loaded", "flush": "own"}
+    params["allow_restart"] = False
     assert desired_from({**params, "state": state}) == desired
 
 

@@ -197,3 +197,72 @@ def test_all_mistakes_are_told_at_once() -> None:
         "ipsec_connections[0].right",
         "ipsec_secrets[0]",
     ]
+
+
+def test_policy_groups_become_files() -> None:
+    found = good(ipsec_policies={"private": ["10.1.0.0/16", "192.0.2.7 tcp 0 443", "2001:db8::/32"], "clear": []})
+    assert {name: text.splitlines()[1:] for name, text in found["policies"].items()} == {
+        "private": ["10.1.0.0/16", "192.0.2.7 tcp 0 443", "2001:db8::/32"],
+        "clear": [],
+    }
+    assert all(text.startswith("# Managed by Ansible") and text.endswith("\n") for text in found["policies"].values())
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        (["private"], "ipsec_policies: is no dictionary"),
+        ({"../x": []}, "ipsec_policies: '../x' is no name"),
+        ({"private": "10.0.0.0/8"}, "ipsec_policies.private: is no list"),
+        (
+            {"private": ["10.0.0.0/8", "10.0.0.1/8"]},
+            "ipsec_policies.private[1]: 10.0.0.1/8 has host bits set;",
+        ),
+        ({"private": ["10.0.0.0/8\n0.0.0.0/0"]}, "ipsec_policies.private[0]: '10.0.0.0/8\\n0.0.0.0/0' does not appear"),
+        ({"private": ["10.0.0.0/8 tcp"]}, "ipsec_policies.private[0]: '10.0.0.0/8 tcp' is no destination; allowed:"),
+        ({"private": ["10.0.0.0/8 tcp 0 66000"]}, "ipsec_policies.private[0]: '10.0.0.0/8 tcp 0 66000' is no dest"),
+        ({"private": [None]}, "ipsec_policies.private[0]: 'None' does not appear"),
+    ],
+)
+def test_mistakes_in_policy_groups(groups: object, said: str) -> None:
+    assert mistake(ipsec_policies=groups).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["net.ipv4.ip_forward", "net.ipv4.conf.*.rp_filter", "net.ipv4.conf.eth0/7.rp_filter", "net/ipv6/conf/a.b/x"],
+)
+@pytest.mark.parametrize("value", [True, 0, "2", "4096 87380 6291456"])
+def test_kernel_parameters(name: str, value: object) -> None:
+    good(ipsec_sysctl={name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("kernel.panic", 1, "ipsec_sysctl.kernel.panic: is no name of a parameter of the network; allowed: one such"),
+        ("net/../kernel/panic", 1, "ipsec_sysctl.net/../kernel/panic: is no name"),
+        ("net.ipv4.ip_forward", [], "ipsec_sysctl.net.ipv4.ip_forward: [] is no value; allowed: a number"),
+        (
+            "net.ipv4.ip_forward",
+            "1\nkernel.panic=1",
+            "ipsec_sysctl.net.ipv4.ip_forward: '1\\nkernel.panic=1' is no value",
+        ),
+    ],
+)
+def test_mistakes_in_kernel_parameters(name: str, value: object, said: str) -> None:
+    assert mistake(ipsec_sysctl={name: value}).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("keys", "ah"),
+    [({"phase2": "ah"}, True), ({"ah": "sha2_256"}, True), ({"phase2": "esp"}, False), ({"esp": "aes256-ah"}, False)],
+)
+def test_whether_ah_is_asked_for(keys: dict[str, str], ah: bool) -> None:
+    assert good(ipsec_connections=[{"name": "a", **keys}])["ah"] is ah
+    assert good(ipsec_connection_defaults=keys)["ah"] is ah
+
+
+def test_no_gateway_without_packages() -> None:
+    good(ipsec_package_state="latest")
+    assert mistake(ipsec_package_state="absent").startswith("ipsec_package_state: absent goes with ipsec_state absent")
