@@ -202,7 +202,7 @@ class _Connection:
                 subnets.append(subnet)
 
     def detail(self, key: str, rest: str) -> None:
-        """One of the other lines, by its first word."""
+        """One of the other lines, by its first word, which is one of _READ."""
         values = self.values
         if key in _ENDS:
             if key == "unoriented":
@@ -240,7 +240,7 @@ class _Connection:
             found = _REQID.search(rest)
             if found:
                 values["reqid"] = int(found[1])
-        elif key in _ALGORITHMS:
+        else:  # of _READ there are only _ALGORITHMS left
             found = _NEWEST.search(rest)
             if found:
                 values["ike_algorithms" if found[1].startswith("IKE") else "child_algorithms"] = found[2].strip()
