@@ -28,10 +28,9 @@ help: ## Show this list
 setup: ## Check this machine, install what is missing, make .venv/dev
 	@$(SETUP) --lab
 
-test: ## Run every test: fast ones first, the lab last
+test: ## Run every test: fast ones, the lab, and beside them the gates
 	@$(SETUP) --lab --cores
-	@mkdir -p tests/output
-	@$(BIN)/pytest --junitxml=tests/output/junit.xml $(ARGS)
+	@$(BIN)/python dev/test.py $(ARGS)
 
 test-fast: ## Run the tests of seconds: no lab, no gates
 	@$(SETUP)
