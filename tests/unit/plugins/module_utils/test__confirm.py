@@ -8,7 +8,7 @@ import json
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
-from ansible_collections.xswan.ipsec.plugins.module_utils._config import Proposal, install
+from ansible_collections.xswan.ipsec.plugins.module_utils._config import Proposal, install, restore
 from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import confirm, take_back
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from fake_host import FakeHost
@@ -159,3 +159,22 @@ def test_secrets_are_in_no_result(fake: FakeHost) -> None:
     said = json.dumps(confirm(fake.host(), check_mode=False))
     assert "old secret" not in said
     assert "new secret" not in said
+
+
+def test_files_that_are_as_they_were_are_not_written_again(fake: FakeHost) -> None:
+    change(fake, *NEWS)
+    assert fake.record is not None
+    for file in fake.record.files:
+        if file.text is None:
+            fake.files.pop(file.path, None)
+        else:
+            fake.files[file.path] = (file.mode, file.text)
+    fake.calls.clear()
+    take_back(fake.record, fake.host(), fake.host(), booted=True)
+    assert "install" not in fake.calls
+
+
+def test_what_is_restored_is_not_taken_back_any_more(fake: FakeHost) -> None:
+    change(fake, *NEWS)
+    restore(CONFIG, fake.host(), 60, check_mode=False)
+    assert fake.record is None

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._definitions import alike, definitions, setup
+from ansible_collections.xswan.ipsec.plugins.module_utils._definitions import (
+    alike,
+    definitions,
+    setup,
+    sharers,
+    stranded,
+    up,
+)
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, ChildSa, IkeSa, Loaded
 
 FIXTURES = Path(__file__).with_name("fixtures")
 VERSIONS = ("4.3", "4.10", "5.2")
@@ -162,3 +170,18 @@ def test_settings(version: str) -> None:
     assert expected.items() <= told.items()
     assert "pluto_version" not in told
     assert list(definitions(status)) == ["gw1-gw2"]
+
+
+def test_who_shares_an_ike_sa_who_lost_it_and_who_is_up() -> None:
+    """`a` owns #1, which carries `b` too; #7 of `c` is gone, and `d` of IKEv1 does without; `e` is on its way."""
+    children = tuple(
+        ChildSa(name, serial, ike=ike) for name, serial, ike in (("a", 2, 1), ("b/1x1", 3, 1), ("c", 4, 7), ("d", 5, 8))
+    )
+    answer = Answer(
+        child_sas=children,
+        ike_sas=(IkeSa("a", 1, established=True), IkeSa("e", 9, established=False)),
+        loaded=(Loaded("a", version=2), Loaded("b/1x1", version=2), Loaded("c", version=2), Loaded("d", version=1)),
+    )
+    assert sharers(answer) == {"a": ("b",)}
+    assert stranded(answer) == ("c",)
+    assert up(answer) == {"a", "b", "c", "d", "e"}

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, VerifyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Firewall, Refusal
 from ansible_collections.xswan.ipsec.plugins.module_utils._opening import DROP_IN, RULES, Tool, Wish, settle
 from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD
@@ -163,3 +163,10 @@ def test_firewalld_that_does_not_run() -> None:
     fake = FakeHost()
     with pytest.raises(ConfigError, match="does not run"):
         done(fake, "firewalld")
+
+
+def test_rules_that_are_not_there_after_all_are_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeHost()
+    monkeypatch.setattr(type(fake.router().filter), "load", lambda self, path: None)
+    with pytest.raises(VerifyError, match="our rules are not there"):
+        done(fake, "nftables")

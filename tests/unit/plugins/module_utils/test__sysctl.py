@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, VerifyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD
 from ansible_collections.xswan.ipsec.plugins.module_utils._sysctl import FILE, Change, canonical, settle, wanted_from
 from fake_host import FakeHost
@@ -180,3 +180,10 @@ def test_what_cannot_be_meant(name: str, value: object, said: str) -> None:
 def test_one_parameter_by_two_names() -> None:
     with pytest.raises(ConfigError, match="is there twice"):
         wanted_from({"net.ipv4.ip_forward": 1, "net/ipv4/ip_forward": 0})
+
+
+def test_a_parameter_that_does_not_stay_as_it_was_set_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeHost()
+    monkeypatch.setattr(type(fake.router().parameters), "write", lambda self, name, value: None)
+    with pytest.raises(VerifyError, match=r"set, but not as asked: .*ip_forward"):
+        done(fake, net__ipv4__ip_forward=not int(fake.parameters["net/ipv4/ip_forward"]))
