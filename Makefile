@@ -4,9 +4,11 @@
 
 # Every target begins with dev/setup.sh, which does only what is still to do (well under a second once all is there).
 # LAB is the lab's name, GW a gateway in it, ARGS what pytest is to get besides: make test-fast ARGS="-k plan".
+# VERSION is that of a release.
 LAB ?= demo
 GW ?= gw1
 ARGS ?=
+VERSION ?=
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -18,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule picture bench-status demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents lint molecule picture bench-status docs release demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -26,10 +28,9 @@ help: ## Show this list
 setup: ## Check this machine, install what is missing, make .venv/dev
 	@$(SETUP) --lab
 
-test: ## Run every test: fast ones first, the lab last
+test: ## Run every test: fast ones, the lab, and beside them the gates
 	@$(SETUP) --lab --cores
-	@mkdir -p tests/output
-	@$(BIN)/pytest --junitxml=tests/output/junit.xml $(ARGS)
+	@$(BIN)/python dev/test.py $(ARGS)
 
 test-fast: ## Run the tests of seconds: no lab, no gates
 	@$(SETUP)
@@ -59,6 +60,14 @@ picture: ## Look at real gateways, and draw docs/fleet.png anew
 bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md (ARGS=--small: a minute, writes nothing)
 	@$(SETUP) --lab
 	@$(BIN)/python -m bench.status $(ARGS)
+
+docs: ## Build the documentation site, without the network; tests/output/docs/html/index.html
+	@$(SETUP)
+	@$(BIN)/python dev/docs.py
+
+release: ## Make a release, VERSION=x.y.z: changelog, version, tarball, proof (ARGS=--dry-run: keeps nothing)
+	@$(SETUP)
+	@$(BIN)/python dev/release.py $(VERSION) $(ARGS)
 
 demo: ## Two gateways, one playbook, one tunnel; leaves the lab up
 	@$(SETUP) --lab

@@ -6,10 +6,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import typing as t
+from pathlib import Path
 
 import pytest
+
+# As pyproject.toml has it, which `ansible-test units` does not read.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dev")]
+
 from walks import SEED
 
 HEARTBEAT_S = 5.0

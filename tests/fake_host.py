@@ -11,7 +11,7 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
-from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Pending
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -41,7 +41,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload
 from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
+from contract.contract import WholeHost
 
 LOCK = "/run/pluto/pluto.pid"
 CONTROL = "/run/pluto/pluto.ctl"
@@ -106,6 +108,18 @@ class FakeHost:
         self.configured = {"one": "add"}
         self.certificates: dict[str, int] = {}
         self.pluto_log: tuple[str, ...] = ('"one": added IKEv2 connection',)
+        self.wanted = {"one": "1"}
+        """Connections of the configuration, by name: anything that tells one definition from another."""
+        self.held = dict(self.wanted)
+        """Connections of the living pluto, likewise."""
+        self.nhelpers = ("1", "1")
+        """The value of nhelpers, a key of `config setup`: in pluto, and in the configuration."""
+        self.sharers: dict[str, tuple[str, ...]] = {}
+        self.lost: set[str] = set()
+        """Connections that pluto believes in, and whose peer has given up their Child SAs."""
+        self.up: set[str] = set()
+        """Connections with a tunnel."""
+        self.new_secrets = False
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -160,9 +174,12 @@ class FakeHost:
             **{f"net/ipv4/conf/{name}/send_redirects": "1" for name in INTERFACES},
             **{f"net/ipv4/conf/{name}/rp_filter": "0" for name in INTERFACES},
         }
+        self.record: Pending | None = None
+        """What will be put back."""
+        self.taken_back: str | None = None
 
-    def host(self) -> ConfigHost:
-        return ConfigHost(
+    def host(self) -> WholeHost:
+        return WholeHost(
             launcher=FakeLauncher(self),
             pluto=FakePluto(self),
             kernel=FakeKernel(self),
@@ -172,10 +189,13 @@ class FakeHost:
             network=FakeNetwork(self),
             files=FakeFiles(self),
             sandbox=FakeSandbox(self),
+            rollback=FakeRollback(self),
+            reloader=FakeReloader(self),
         )
 
     def router(self) -> RouterHost:
-        host = {key: value for key, value in vars(self.host()).items() if key != "sandbox"}
+        names = {field.name for field in dataclasses.fields(RouterHost)}
+        host = {name: port for name, port in vars(self.host()).items() if name in names}
         return RouterHost(**host, parameters=FakeParameters(self), filter=FakeFilter(self))
 
     def change(self, call: str, error: IPsecError) -> None:
@@ -193,6 +213,8 @@ class FakeHost:
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
+        self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
+        self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -420,6 +442,51 @@ class FakePluto:
 
 
 @dataclasses.dataclass
+class FakeReloader:
+    """The port `Reloader`."""
+
+    fake: FakeHost
+
+    def compare(self) -> Reload:
+        if self.fake.config_error:
+            raise ConfigError(self.fake.config_error)
+        held, wanted = (
+            Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
+            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers, strict=True)
+        )
+        auto = dict.fromkeys(self.fake.wanted, "start")
+        stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
+        sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
+        return Reload(held, wanted, auto, sharers, up, stranded, self.fake.new_secrets)
+
+    def reread_secrets(self) -> None:
+        self.fake.change("reread_secrets", DaemonError("pluto does not read its secrets"))
+        self.fake.new_secrets = False
+
+    def delete(self, name: str) -> None:
+        self.fake.change(f"delete {name}", DaemonError("pluto does not delete"))
+        del self.fake.held[name]
+        # both ends do without what hung on its IKE SA, unless it is made anew
+        self.fake.lost |= set(self.fake.sharers.pop(name, ())) & set(self.fake.held)
+        self.fake.lost.discard(name)
+        self.fake.up.discard(name)
+        self.fake.sharers = {
+            o: left for o, n in self.fake.sharers.items() if (left := tuple(x for x in n if x != name))
+        }
+
+    def load(self, name: str) -> None:
+        self.fake.change(f"load {name}", DaemonError("pluto does not load"))
+        self.fake.held[name] = self.fake.wanted[name]
+
+    def start(self, name: str) -> None:
+        self.fake.change(f"start {name}", DaemonError("pluto does not start"))
+        self.fake.up.add(name)
+
+    def route(self, name: str) -> None:
+        self.fake.change(f"route {name}", DaemonError("pluto does not route"))
+
+
+@dataclasses.dataclass
 class FakeKernel:
     """The port `Kernel`."""
 
@@ -620,3 +687,27 @@ class FakeFilter:
         if self._fake.zones is None:
             raise ConfigError("firewalld does not run")
         return self._fake.zones
+
+
+class FakeRollback:
+    """See Rollback. Nothing happens in time: a test calls `take_back` itself."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    def pending(self) -> Pending | None:
+        return self._fake.record
+
+    def past(self) -> str | None:
+        return self._fake.taken_back
+
+    def forget(self) -> None:
+        self._fake.taken_back = None
+
+    def arm(self, record: Pending, seconds: int) -> None:
+        self._fake.change("arm", DaemonError("cannot prepare to take the configuration back"))
+        self._fake.record = record
+
+    def disarm(self) -> None:
+        self._fake.calls.append("disarm")
+        self._fake.record = None

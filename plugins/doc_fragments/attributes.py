@@ -38,6 +38,7 @@ attributes:
     support: partial
     details:
       - O(state=restarted) always restarts.
+      - O(state=reloaded) starts a tunnel that is down at every run until its peer lets it come up.
 """
 
     CONFIG = r"""
@@ -86,7 +87,7 @@ attributes:
     details:
       - This module only looks.
   facts:
-    description: Returns RV(ansible_facts), which are added to the host's facts.
+    description: Returns C(ansible_facts), which are added to the host's facts.
     support: full
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.

@@ -10,7 +10,8 @@ import dataclasses
 import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
-from ._errors import ConfigError, DependencyError, VerifyError
+from ._confirm import arm
+from ._errors import ConfigError, DaemonError, DependencyError, VerifyError
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 from ._record import record, recorded
@@ -46,6 +47,8 @@ class Proposal:
     """Record how the files were before, if that is not recorded."""
     purge: bool = False
     """Put back the recorded files that are not in the candidate."""
+    confirm_timeout: int | None = None
+    """Seconds after which the old files are put back, unless the new ones are confirmed; None: they stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Installation:
     trial: Trial
     faults: tuple[Fault, ...] = ()
     backups: tuple[str, ...] = ()
+    confirm_timeout: int | None = None
+    """Seconds until it is taken back; None: it stays."""
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
@@ -80,6 +85,7 @@ class Installation:
             "restart_required": list(diff.restart),
             "secrets_changed": diff.secrets,
             "impact": list(diff.impact()),
+            "confirm_timeout": self.confirm_timeout,
             "diff": [_diff(file, old) for file, old in zip(self.changes, self.before)],
         }
 
@@ -111,11 +117,27 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
             # before the installation: it may end half-way
             before = {**{file.path: _as_it_is(host, file) for file in wanted}, **before}
             record(host.files, "files", before)
-        backups = _installed(tried, host, proposal.keep)
+        host.rollback.forget()
+        backups = _to_confirm(tried, proposal, host)
         if proposal.purge:
             paths = {file.path for file in wanted}
             record(host.files, "files", {path: was for path, was in before.items() if path in paths})
         return dataclasses.replace(tried, backups=backups)
+
+
+def _to_confirm(tried: Installation, proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
+    """Install it, so that it is taken back unless it is confirmed, if that is asked for."""
+    if proposal.confirm_timeout is None or not tried.changes:
+        return _installed(tried, host, proposal.keep)
+    pending = host.rollback.pending()
+    arm(host, proposal.candidate.config, tried.before, proposal.confirm_timeout, proposal.keep)
+    try:
+        return _installed(tried, host, proposal.keep)
+    except DaemonError:
+        # every file is as it was
+        if pending is None:
+            host.rollback.disarm()
+        raise
 
 
 def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) -> Installation:
@@ -129,6 +151,9 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
         found = _restoration(config, host)
         _installed(found, host, 0)
         record(host.files, "files", {})
+        host.rollback.forget()
+        if host.rollback.pending() is not None:
+            host.rollback.disarm()
         return found
 
 
@@ -196,7 +221,15 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
         for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
     )
     _refuse(found, proposal)
-    return dataclasses.replace(_comparison(candidate, host, trial), faults=found)
+    compared = _comparison(candidate, host, trial)
+    if not compared.changes:
+        return dataclasses.replace(compared, faults=found)
+    if proposal.confirm_timeout is None and host.rollback.pending() is not None:
+        raise ConfigError(
+            "the configuration before this one still waits to be confirmed, nothing was changed; "
+            "confirm it with state confirmed, or wait until it is taken back, or give confirm_timeout here too"
+        )
+    return dataclasses.replace(compared, faults=found, confirm_timeout=proposal.confirm_timeout)
 
 
 def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Installation:

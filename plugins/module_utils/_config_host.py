@@ -13,6 +13,7 @@ from ._host import Host
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, File, Overlay
+    from ._confirm import Pending
     from ._faults import Trial
     from ._ipsec_conf import IPsecConf
 
@@ -56,9 +57,32 @@ class Sandbox(t.Protocol):
         """Let the parser alone look at the candidate; `reason` is why there is no sandbox, empty if none is wanted."""
 
 
+class Rollback(t.Protocol):
+    """What takes a configuration back that nobody confirms, on the host itself."""
+
+    def pending(self) -> Pending | None:
+        """What will be put back; None when nothing waits to be confirmed."""
+
+    def past(self) -> str | None:
+        """A sentence on the last configuration that was taken back; None when there was none, or it is forgotten."""
+
+    def forget(self) -> None:
+        """Forget the past."""
+
+    def arm(self, record: Pending, seconds: int) -> None:
+        """Put the files back after so many seconds, or at the next boot, in place of what was armed before.
+
+        DependencyError or DaemonError when it cannot be.
+        """
+
+    def disarm(self) -> None:
+        """Leave the files as they are; nothing stays of the record and the timer."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ConfigHost(Host):
     """A gateway that is given a configuration."""
 
     files: Files
     sandbox: Sandbox
+    rollback: Rollback

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ._whack import parent, printable
+from ._whack import LOADED_AUTO, parent, printable
 
 if t.TYPE_CHECKING:
     from ._model import Answer, ChildSa, End, IkeSa, Loaded
-
-
-WANTED = ("add", "ondemand", "start", "keep")
-"""The values of auto= with which a connection is loaded."""
 
 
 class Parts:
@@ -203,7 +199,7 @@ def _state(entry: t.Mapping[str, t.Any], held: Parts, *, pluto: bool) -> str:
     if not pluto:
         return "stopped"
     if not held.loaded:
-        return "rejected" if auto in WANTED else "unloaded"
+        return "rejected" if auto in LOADED_AUTO else "unloaded"
     if held.children:
         return "partial" if {part.name for part in held.permanent} - held.up else "established"
     if held.negotiating or any(not sa.established for sa in held.ike_sas):
@@ -223,7 +219,7 @@ def _cause(
     """Id of the cause, as far as pluto's answer tells it; None when it is as the configuration wants it."""
     auto, state = entry["auto"], entry["state"]
     if state == "stopped":
-        return "not-started" if auto in WANTED else None
+        return "not-started" if auto in LOADED_AUTO else None
     if state == "rejected":
         return "not-started" if loading else "rejected"
     if any(child.serial in missing for child in held.children):

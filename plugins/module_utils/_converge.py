@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._clock import wait_until
@@ -19,6 +18,7 @@ from ._status import assess, report, summary
 if t.TYPE_CHECKING:
     from ._host import Host
     from ._model import Desired, State
+    from ._plan import Step
 
 CONFIRM = 2.0
 """Seconds between the two looks that it takes to replace a pluto that lives."""
@@ -27,8 +27,7 @@ SETTLE = 10.0
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(t.NamedTuple):
     """What was, what is (in check mode: what would be), and what was done in between."""
 
     desired: Desired
@@ -59,7 +58,7 @@ class Outcome:
                 *([self.flushed] if self.flushed else []),
             ],
             "ipsec": report(self.after),
-            "diff": {"before": summary(self.before), "after": summary(self.after)},
+            **_told(self.desired, self.before, self.after),
         }
 
 
@@ -76,14 +75,44 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
         return _apply(desired, host)
 
 
+# A reload looks at more, and does more. What it needs is not imported where it is not asked for.
+
+
+def _look(desired: Desired, host: Host) -> State:
+    if not desired.reload:
+        return observe(host)
+    from ._reload import look
+
+    return look(desired, host)
+
+
+def _steps(desired: Desired, state: State) -> tuple[Step, ...]:
+    if not desired.reload:
+        return steps(desired, state)
+    from ._reload import reload_steps
+
+    return reload_steps(desired, state)
+
+
+def _told(desired: Desired, before: State, after: State) -> dict[str, t.Any]:
+    if not desired.reload:
+        return {"diff": {"before": summary(before), "after": summary(after)}}
+    from ._reload import reload_summary, restart_required
+
+    return {
+        "diff": {"before": reload_summary(before), "after": reload_summary(after)},
+        "restart_required": restart_required(after),
+    }
+
+
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
-    before = observe(host)
-    plan = steps(desired, before)
+    before = _look(desired, host)
+    plan = _steps(desired, before)
     if desired.running and not desired.restart and any(isinstance(step, StopPluto) for step in plan):
         # what looks strange in one moment of a busy host must not cost a pluto its tunnels
         host.clock.sleep(CONFIRM)
-        before = observe(host)
-        plan = steps(desired, before)
+        before = _look(desired, host)
+        plan = _steps(desired, before)
     for step in plan:
         step.check(host, before)
     return before, plan
@@ -149,25 +178,25 @@ def _marks(state: State) -> tuple[t.Any, ...]:
         [process.identity for process in state.plutos],
         *(state.lock, state.control, state.old_locks, state.log_rules, state.leftovers, state.tables is None),
         state.unit and (state.unit.active, state.unit.enabled),
+        state.answer and state.answer.connections,
     )
 
 
 def _settled(desired: Desired, host: Host) -> State:
     """The host once nothing is left to do, or as it still is after a while."""
-    after = observe(host)
+    after: State
 
     def left() -> bool | None:
         nonlocal after
-        after = observe(host)
-        return bool(steps(desired.settled(), after)) or None
+        after = _look(desired, host)
+        return bool(_steps(desired.settled(), after)) or None
 
-    if steps(desired.settled(), after):
-        wait_until(left, SETTLE, host.clock)
+    wait_until(left, SETTLE, host.clock)
     return after
 
 
 def _verify(desired: Desired, before: State, after: State) -> None:
-    left = [step.title for step in steps(desired.settled(), after)]
+    left = [step.title for step in _steps(desired.settled(), after)]
     if left:
         why = "; ".join(finding.message for finding in assess(after).findings) or f"it is {assess(after).word}"
         raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}; {why}", left=left)

@@ -10,7 +10,7 @@ import fnmatch
 import typing as t
 
 from ._errors import ConfigError
-from ._model import Contents, Listing, Tables
+from ._model import ConfigFault, Contents, Listing, Tables
 from ._observe import observe
 from ._status import Finding, daemon, minimum
 
@@ -58,15 +58,13 @@ def chosen(words: t.Sequence[str]) -> frozenset[str]:
 def gather(host: Host, request: Request) -> dict[str, t.Any]:
     """Look at a host, and tell it, JSON-ready. Reads only, and never holds a key."""
     state = observe(host)
-    findings: list[Finding] = []
+    findings: tuple[Finding, ...] = ()
     contents = None
     if request.subsets & {"kernel", "connections"}:
-        state, contents, crossed = _cross_check(host, state, request)
-        findings += crossed
+        state, contents, findings = _cross_check(host, state, request)
     facts: dict[str, t.Any] = {}
     if "connections" in request.subsets:
-        facts["connections"], unreadable = _connections(host, state, contents, request)
-        findings += unreadable
+        state, facts["connections"] = _connections(host, state, contents, request)
     if "kernel" in request.subsets:
         facts["kernel"] = _kernel(state, contents, request.listing)
     if "links" in request.subsets:
@@ -79,13 +77,13 @@ def gather(host: Host, request: Request) -> dict[str, t.Any]:
     return {
         "at": int(state.at),
         "gathered": sorted(request.subsets),
-        **(minimum(state, tuple(findings)) if "min" in request.subsets else {}),
+        **(minimum(state, findings) if "min" in request.subsets else {}),
         **(daemon(state) if "daemon" in request.subsets else {}),
         **facts,
     }
 
 
-def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Contents | None, list[Finding]]:
+def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Contents | None, tuple[Finding, ...]]:
     """What the kernel has, and where it and pluto disagree.
 
     SAs come and go between the two looks, so who disagrees is looked at twice: only what holds both times is told.
@@ -93,19 +91,19 @@ def _cross_check(host: Host, state: State, request: Request) -> tuple[State, Con
     contents = host.kernel.contents(request.listing)
     # of several plutos, the one that answers does not know what the others have in the kernel
     if state.answer is None or contents is None or len(state.plutos) > 1:
-        return state, contents, []
+        return state, contents, ()
     if not any(_differences(state.answer, contents)):
-        return state, contents, []
+        return state, contents, ()
     answer, again = host.pluto.ask(), host.kernel.contents(request.listing)
     if answer is None or again is None:
-        return state, contents, []
+        return state, contents, ()
     before, after = _differences(state.answer, contents), _differences(answer, again)
     found = _disagreements(
         missing=tuple(sorted(before[0] & after[0])),
         extra=tuple(sorted(before[1] & after[1])),
         unserved=tuple(sorted(before[2] & after[2])),
     )
-    return state._replace(answer=answer), again, list(found)
+    return state._replace(answer=answer), again, tuple(found)
 
 
 def _differences(
@@ -160,19 +158,17 @@ def _some(names: t.Iterable[str], limit: int = 5) -> str:
 
 def _connections(
     host: Host, state: State, contents: Contents | None, request: Request
-) -> tuple[dict[str, t.Any], list[Finding]]:
-    """Every connection, and what is odd about the configuration that declares it."""
+) -> tuple[State, dict[str, t.Any]]:
+    """Every connection; in the State, whether the configuration that declares them can be read."""
     from ._connections import connections
 
-    findings = []
     try:
         configured = host.pluto.configured() if state.program else {}
     except ConfigError as exc:
         # it must not hide what pluto holds
         configured = {}
         if state.config_fault is None:
-            cure = "correct it: what it declares is not shown, and a restart would be refused"
-            findings.append(Finding("config-invalid", "warning", f"The configuration cannot be read: {exc}", cure))
+            state = state._replace(config_fault=ConfigFault("invalid", f"{exc}; what it declares is not shown"))
     started = state.plutos[0].started if state.plutos else state.at
     found = connections(
         configured,
@@ -184,7 +180,7 @@ def _connections(
         log=lambda: host.pluto.log(started),
         wanted=lambda name: any(fnmatch.fnmatchcase(name, glob) for glob in request.connections),
     )
-    return found, findings
+    return state, found
 
 
 def _names_certificates(answer: Answer | None) -> bool:

@@ -17,14 +17,12 @@ import typing as t
 
 from ._candidate import hide
 from ._ipsec_conf import IPsecConf, Parameter, Place
-from ._whack import parent, parse_status
+from ._whack import LOADED_AUTO, canonical_auto, parent, parse_status
 
 Severity = t.Literal["error", "warning"]
 Method = t.Literal["sandbox", "static", "none"]
 
-LOADED_AUTO = frozenset({"add", "ondemand", "route", "start", "up", "keep"})
-"""Values of auto= with which pluto loads a connection when it starts."""
-AT_ONCE_AUTO = frozenset({"start", "up", "ondemand", "route"})
+AT_ONCE_AUTO = ("start", "ondemand")
 """Values of auto= with which a connection is of no use unless it is oriented."""
 
 CURES = {
@@ -217,7 +215,7 @@ def _read(conf: IPsecConf) -> t.Iterator[Fault]:
     for name in known:
         keys = conf.effective(name)
         missing = [end for end in ("left", "right") if end not in keys]
-        if keys.get("auto") in LOADED_AUTO and missing:
+        if _auto(keys) in LOADED_AUTO and missing:
             ends = " and ".join(f"{end}=" for end in missing)
             yield Fault("missing-end", "error", f"connection {name} has no {ends}", name, missing[0])
 
@@ -450,8 +448,12 @@ def _key(conf: IPsecConf, name: str, what: str) -> str | None:
 
 def _for_auto(conf: IPsecConf, fault: Fault) -> Fault:
     """A connection that pluto is not to load may be only a template: what is wrong with it is a warning."""
-    auto = conf.effective(fault.connection or "").get("auto", "ignore")
-    return fault if auto in LOADED_AUTO else dataclasses.replace(fault, severity="warning")
+    loaded = _auto(conf.effective(fault.connection or "")) in LOADED_AUTO
+    return fault if loaded else dataclasses.replace(fault, severity="warning")
+
+
+def _auto(keys: t.Mapping[str, str]) -> str:
+    return canonical_auto(keys.get("auto", "ignore"))
 
 
 def _orientation(conf: IPsecConf, trial: Trial, loaded: set[str]) -> t.Iterator[Fault]:
@@ -464,7 +466,7 @@ def _orientation(conf: IPsecConf, trial: Trial, loaded: set[str]) -> t.Iterator[
         # where an end is a name of the DNS, nobody can tell in the sandbox
         if any(_is_name(end) or _is_bad_address(end) for end in ends):
             continue
-        severity: Severity = "error" if keys.get("auto") in AT_ONCE_AUTO else "warning"
+        severity: Severity = "error" if _auto(keys) in AT_ONCE_AUTO else "warning"
         message = f"connection {name}: neither left={ends[0]} nor right={ends[1]} is this host"
         yield Fault("unoriented", severity, message, name, "left", ends[0], _place(conf, name, "left"), "unoriented")
 

@@ -22,18 +22,22 @@ class Siblings:
     Lib/zipimport.py, Python 3.9 to 3.13), and once to run it.
     """
 
-    def find_spec(self, fullname: str, path: t.Sequence[str] | None, _target: object = None) -> ModuleSpec | None:
+    def __init__(self, importer: zipimport.zipimporter) -> None:
+        self._importer = importer
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> ModuleSpec | None:
         """See importlib.abc.MetaPathFinder. A file that is not there is an ImportError later, when it is loaded."""
         package, _dot, name = fullname.rpartition(".")
-        if package != __package__ or not path:
+        if package != __package__:
             return None
-        loader = t.cast("Loader", zipimport.zipimporter(path[0]))
-        spec = ModuleSpec(fullname, loader, origin=f"{path[0]}/{name}.py")
+        origin = f"{self._importer.archive}/{self._importer.prefix}{name}.py"
+        spec = ModuleSpec(fullname, t.cast("Loader", self._importer), origin=origin)
         spec.has_location = True
         return spec
 
 
 def compile_once() -> None:
     """From here on, compile each file of this package once; call it before any other is imported."""
-    if isinstance(getattr(__spec__, "loader", None), zipimport.zipimporter):
-        sys.meta_path.insert(0, Siblings())
+    importer = getattr(__spec__, "loader", None)
+    if isinstance(importer, zipimport.zipimporter):
+        sys.meta_path.insert(0, Siblings(importer))

@@ -67,10 +67,6 @@ class Section:
     place: Place
     parameters: list[Parameter]
 
-    def get(self, key: str) -> str | None:
-        """The first value of a key that the section itself sets."""
-        return next((parameter.value for parameter in self.parameters if parameter.key == key), None)
-
     def repeated(self) -> tuple[Parameter, ...]:
         """The parameters whose key was already set above them."""
         seen: set[str] = set()

@@ -15,6 +15,7 @@ import typing as t
 
 from ._errors import ConfigError
 from ._settings import config_setup
+from ._systemd import UNIT, booted_with_systemd
 
 if t.TYPE_CHECKING:
     from ._ports import Commands
@@ -52,7 +53,7 @@ def read_history(commands: Commands, config: str, since: float) -> tuple[str, ..
     When that is too long: what it said when it loaded its connections, and the newest lines.
     """
     named = _named(commands, config)
-    if named or not os.path.isdir("/run/systemd/system"):
+    if named or not booted_with_systemd():
         return _first([named] if named else [*SYSLOGS, LOG], HISTORY_TAIL)
     # the kernel counts a process's start in ticks since boot, which drifts a little from the clock
     begin = int(since) - 1
@@ -93,6 +94,6 @@ def _named(commands: Commands, config: str) -> str | None:
 
 def _journal(commands: Commands, *which: str) -> list[str]:
     # the unit's, with the words of addconn; and those of a pluto that somebody else has started
-    sources = ("_SYSTEMD_UNIT=ipsec.service", "+", "_COMM=pluto")
+    sources = (f"_SYSTEMD_UNIT={UNIT}", "+", "_COMM=pluto")
     done = commands.run("journalctl", "--no-pager", "--quiet", "--output=cat", *which, *sources, timeout=TIMEOUT)
     return done.out.splitlines()

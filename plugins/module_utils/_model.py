@@ -5,10 +5,9 @@
 """What one look at a gateway finds (State) and what a task asks for (Desired).
 
 Everything here is frozen and ordered, so that `==` is the only comparison; nothing here ever holds key material.
-NamedTuples, which cost an eighth of a frozen dataclass at every start of a module.
+NamedTuples, which cost an eighth of a frozen dataclass at every start of a module; and real annotations, for a
+NamedTuple compiles each that is a string, as all are after `from __future__ import annotations`.
 """
-
-from __future__ import annotations
 
 import typing as t
 
@@ -38,14 +37,14 @@ class Process(t.NamedTuple):
     A pid of None belongs to a process that is only predicted.
     """
 
-    pid: int | None
+    pid: t.Optional[int]
     started: float = 0.0
     """Seconds since the epoch."""
     upgraded: bool = False
     """The binary on disk is no longer the one that runs (`/proc/PID/exe` ends in ` (deleted)`)."""
 
     @property
-    def identity(self) -> tuple[int | None, float]:
+    def identity(self) -> tuple[t.Optional[int], float]:
         """What makes this process the same one at the next look."""
         return (self.pid, self.started)
 
@@ -56,7 +55,7 @@ class Lock(t.NamedTuple):
     path: str
     kind: LockKind = "absent"
     """damaged: no pid in it; dead: no such process; reused: the pid belongs to a program that is not pluto."""
-    pid: int | None = None
+    pid: t.Optional[int] = None
 
 
 class Control(t.NamedTuple):
@@ -65,7 +64,7 @@ class Control(t.NamedTuple):
     path: str
     kind: ControlKind = "absent"
     """stale: the file is there and nobody listens."""
-    pids: tuple[int | None, ...] = ()
+    pids: tuple[t.Optional[int], ...] = ()
 
 
 class Listening(t.NamedTuple):
@@ -82,13 +81,13 @@ class Listening(t.NamedTuple):
 class End(t.NamedTuple):
     """One end of a connection as pluto holds it; None is what this version does not tell."""
 
-    address: str | None = None
+    address: t.Optional[str] = None
     """`%any` and the like where it is not a certain one."""
-    id: str | None = None
+    id: t.Optional[str] = None
     subnets: tuple[str, ...] = ()
-    auth: str | None = None
+    auth: t.Optional[str] = None
     """ipsec.conf's word: secret, rsasig, ecdsa, null, ..."""
-    certificate: str | None = None
+    certificate: t.Optional[str] = None
     """Nickname in the NSS database."""
 
 
@@ -103,18 +102,18 @@ class Loaded(t.NamedTuple):
     remote: End = End()
     oriented: bool = True
     """One of its ends is an address of this host."""
-    interface: str | None = None
+    interface: t.Optional[str] = None
     routing: str = "unrouted"
     """unrouted, trap (a packet starts the negotiation), tunnel, or routed: something else that takes packets."""
     shunt: bool = False
     """type=passthrough or drop: there is nothing to negotiate."""
-    version: int | None = None
+    version: t.Optional[int] = None
     """Of IKE."""
-    ike_lifetime: int | None = None
+    ike_lifetime: t.Optional[int] = None
     """Seconds."""
-    ike_algorithms: str | None = None
-    child_algorithms: str | None = None
-    reqid: int | None = None
+    ike_algorithms: t.Optional[str] = None
+    child_algorithms: t.Optional[str] = None
+    reqid: t.Optional[int] = None
 
 
 class IkeSa(t.NamedTuple):
@@ -124,13 +123,13 @@ class IkeSa(t.NamedTuple):
     """Name of the connection that negotiated it, as in Loaded.name."""
     serial: int
     established: bool
-    peer: str | None = None
+    peer: t.Optional[str] = None
     """Address, where pluto tells it with the SA: for instances."""
-    version: int | None = None
-    initiator: bool | None = None
-    rekey_in: int | None = None
+    version: t.Optional[int] = None
+    initiator: t.Optional[bool] = None
+    rekey_in: t.Optional[int] = None
     """Seconds."""
-    replace_in: int | None = None
+    replace_in: t.Optional[int] = None
     """Seconds until it is replaced, at the end of its lifetime."""
 
 
@@ -140,28 +139,28 @@ class ChildSa(t.NamedTuple):
     connection: str
     """Name of its connection, as in Loaded.name."""
     serial: int
-    added: int | None = None
+    added: t.Optional[int] = None
     """Seconds since the epoch."""
-    bytes_in: int | None = None
-    bytes_out: int | None = None
+    bytes_in: t.Optional[int] = None
+    bytes_out: t.Optional[int] = None
     instance: str = ""
     """`[2] 192.0.2.9` of an instance, as pluto prints it."""
     state: t.Literal["established", "negotiating"] = "established"
-    ike: int | None = None
+    ike: t.Optional[int] = None
     """Serial of its IKE SA."""
-    rekey_in: int | None = None
+    rekey_in: t.Optional[int] = None
     """Seconds."""
-    used: int | None = None
+    used: t.Optional[int] = None
     """Seconds since pluto saw it used."""
-    protocol: str | None = None
+    protocol: t.Optional[str] = None
     """esp or ah."""
-    local: str | None = None
+    local: t.Optional[str] = None
     """Address that spi_in belongs to."""
-    remote: str | None = None
-    spi_in: int | None = None
-    spi_out: int | None = None
-    username: str | None = None
-    lease: str | None = None
+    remote: t.Optional[str] = None
+    spi_in: t.Optional[int] = None
+    spi_out: t.Optional[int] = None
+    username: t.Optional[str] = None
+    lease: t.Optional[str] = None
     """Address given to the peer."""
 
     @property
@@ -185,12 +184,12 @@ class Answer(t.NamedTuple):
     ike_sas: tuple[IkeSa, ...] = ()
     loaded: tuple[Loaded, ...] = ()
     listening: tuple[Listening, ...] = ()
-    nat_t: bool | None = None
-    fips: bool | None = None
-    seccomp: str | None = None
-    selinux: str | None = None
-    nssdir: str | None = None
-    secrets_file: str | None = None
+    nat_t: t.Optional[bool] = None
+    fips: t.Optional[bool] = None
+    seccomp: t.Optional[str] = None
+    selinux: t.Optional[str] = None
+    nssdir: t.Optional[str] = None
+    secrets_file: t.Optional[str] = None
     unknown_lines: int = 0
     """How many lines of its output were not understood."""
     unknown: tuple[str, ...] = ()
@@ -213,7 +212,7 @@ class Unit(t.NamedTuple):
     sub: str = ""
     enabled: bool = False
     masked: bool = False
-    main_pid: int | None = None
+    main_pid: t.Optional[int] = None
     restarts: int = 0
     """How often the manager itself started it again since the last start that was asked for."""
     result: str = "success"
@@ -225,7 +224,7 @@ class Stranger(t.NamedTuple):
 
     port: int
     """UDP port, 500 or 4500."""
-    pid: int | None
+    pid: t.Optional[int]
     """None: not visible, for example a process in a container that shares the network namespace."""
     name: str
 
@@ -261,7 +260,7 @@ class Listing(t.NamedTuple):
 
     limit: int = 0
     """At most so many of each; 0: none."""
-    address: str | None = None
+    address: t.Optional[str] = None
     """Only those that concern this address or network; None: all."""
 
 
@@ -294,7 +293,7 @@ class Contents(t.NamedTuple):
     """The reqids that a pluto's policies ask for."""
     statistics: tuple[tuple[str, int], ...] = ()
     """Counters that are not zero, with their name in /proc/net/xfrm_stat."""
-    acq_expires: int | None = None
+    acq_expires: t.Optional[int] = None
     """Seconds that a larval SA lives."""
     sa_list: tuple[dict[str, t.Any], ...] = ()
     """As in the facts, JSON-ready, and only as many as were asked for."""
@@ -307,9 +306,9 @@ class Interface(t.NamedTuple):
     name: str
     kind: str
     """xfrm, vti, vti6 or ipsec."""
-    if_id: int | None
+    if_id: t.Optional[int]
     """Of an xfrm device."""
-    link: str | None
+    link: t.Optional[str]
     """The device below it."""
     up: bool
     mtu: int
@@ -321,7 +320,7 @@ class Route(t.NamedTuple):
 
     family: t.Literal["ipv4", "ipv6"]
     interface: str
-    gateway: str | None
+    gateway: t.Optional[str]
     """None: the destination is on the link."""
     metric: int
 
@@ -332,7 +331,7 @@ class Owner(t.NamedTuple):
     port: int
     """UDP port, 500 or 4500."""
     address: str
-    pid: int | None
+    pid: t.Optional[int]
     """None: not visible, for example a process in a container that shares the network namespace."""
     name: str
 
@@ -340,7 +339,7 @@ class Owner(t.NamedTuple):
 class Settings(t.NamedTuple):
     """The host's own settings that decide whether traffic reaches and leaves tunnels."""
 
-    ip_forward: dict[str, bool | None]
+    ip_forward: dict[str, t.Optional[bool]]
     """By family; None: the kernel has none of that family."""
     rp_filter: dict[str, int]
     send_redirects: dict[str, int]
@@ -368,7 +367,7 @@ class Refusal(t.NamedTuple):
 class Firewall(t.NamedTuple):
     """What the host's firewall does with what comes in for IPsec, where that can be told."""
 
-    tool: t.Literal["nftables", "iptables"] | None
+    tool: t.Optional[t.Literal["nftables", "iptables"]]
     """What was read; None: neither is installed."""
     refuses: tuple[Refusal, ...] = ()
 
@@ -386,13 +385,13 @@ class ConfigFault(t.NamedTuple):
 class State(t.NamedTuple):
     """One look at the host, from independent sources."""
 
-    program: Program | None
+    program: t.Optional[Program]
     config: str
     """Path of ipsec.conf."""
-    config_fault: ConfigFault | None
+    config_fault: t.Optional[ConfigFault]
     """Whether it is there is always looked at, whether it parses only while no pluto runs."""
     manager: str
-    unit: Unit | None
+    unit: t.Optional[Unit]
     plutos: tuple[Process, ...]
     loading: bool
     """`ipsec addconn` is still loading connections."""
@@ -405,10 +404,10 @@ class State(t.NamedTuple):
     log_rules: tuple[str, ...]
     """Rules of `nflog-all=` in the firewall, in words. Only looked for while no pluto runs."""
     control: Control
-    answer: Answer | None
+    answer: t.Optional[Answer]
     """None: no control socket, or no answer in time."""
     backend: Backend
-    tables: Tables | None
+    tables: t.Optional[Tables]
     """None: the backend is not loaded (XFRM: the module xfrm_user)."""
     leftovers: Leftovers
     """Only looked for while no pluto runs."""
@@ -416,14 +415,23 @@ class State(t.NamedTuple):
     """Only looked for while no pluto runs."""
     at: float = 0.0
     """When it was, in seconds since the epoch."""
+    reload: object = None
+    """A Reload of _reload, which not every module brings along: only that file looks into it."""
 
 
 class Desired(t.NamedTuple):
     """What the task asks for; None leaves that part as it is."""
 
-    running: bool | None = None
+    running: t.Optional[bool] = None
     restart: bool = False
-    enabled: bool | None = None
+    reload: bool = False
+    """The connections of a running pluto are made those of its configuration."""
+    allow_restart: bool = False
+    """Restart for what cannot be reloaded."""
+    start_idle: bool = True
+    """With reload: start the tunnels that should be up and that pluto has given up. Whether they come up is the peers'
+    to say."""
+    enabled: t.Optional[bool] = None
     start_timeout: float = 90.0
     """Seconds."""
     stop_timeout: float = 90.0
@@ -431,7 +439,7 @@ class Desired(t.NamedTuple):
     wait: Wait = "loaded"
     flush: Flush = "own"
 
-    def settled(self) -> Desired:
+    def settled(self) -> "Desired":
         """What must hold afterwards: a restart is an event, not a state, and who does not wait cannot know."""
         unknown = self.running and self.wait == "none"
-        return self._replace(restart=False, running=None if unknown else self.running)
+        return self._replace(restart=False, running=None if unknown else self.running, start_idle=False)

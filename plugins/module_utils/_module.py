@@ -22,18 +22,19 @@ from ._pluto import CONFIG, LocalPluto
 from ._system import LockFile, SystemLog
 
 if t.TYPE_CHECKING:
-    from ._ports import Kernel, Launcher, RunCommand
-    from ._router import RouterHost
+    from ._ports import Kernel, Launcher
 
 
-def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
+def local_host(*, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
     """The host that the module runs on; refuses where it could not tell the truth."""
     if os.geteuid() != 0:
         raise ConfigError("not root: pluto and the kernel's IPsec state are for root only; add `become: true`")
     # looked for, not imported: only a host with a process to identify needs it, but it must not lack it half-way
     if importlib.util.find_spec("psutil") is None:
         raise DependencyError(missing_required_lib("psutil"))
-    commands = LocalCommands(run_command)
+    # SELinux denies pluto and its tools other folders
+    os.chdir("/")
+    commands = LocalCommands()
     clock = SystemClock()
     pluto = LocalPluto(commands, config=config)
     return Host(
@@ -44,20 +45,6 @@ def local_host(run_command: RunCommand, *, config: str = CONFIG, launcher: str =
         guard=LockFile(),
         clock=clock,
         network=LocalNetwork(commands),
-    )
-
-
-def router_host(host: Host, run_command: RunCommand) -> RouterHost:
-    """The same host, with what it takes to set up its routing."""
-    # only two modules need these
-    from ._filter import LocalFilter
-    from ._install import LocalFiles
-    from ._parameters import LocalParameters
-    from ._router import RouterHost
-
-    commands = LocalCommands(run_command)
-    return RouterHost(
-        **vars(host), files=LocalFiles(commands), parameters=LocalParameters(), filter=LocalFilter(commands)
     )
 
 
@@ -118,7 +105,7 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
-        result = action(local_host(module.run_command, **options))
+        result = action(local_host(**options))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),

@@ -27,6 +27,7 @@ NLA_TYPE_MASK = 0x3FFF
 
 NLMSGHDR = struct.Struct("=IHHII")
 NLATTR = struct.Struct("=HH")
+NLATTR_SIZE = NLATTR.size
 S32 = struct.Struct("=i")
 
 TIMEOUT = 5.0
@@ -120,18 +121,22 @@ def gone(code: int) -> t.Iterator[None]:
             raise
 
 
-def find(data: memoryview, *wanted: int) -> dict[int, bytes]:
-    """Values of the wanted attributes that are there; the values of the others are not read."""
+def spans(data: memoryview, start: int) -> dict[int, tuple[int, int]]:
+    """Of each attribute from `start` on, by its kind, where its value begins and ends; no value is read."""
     found = {}
-    start = 0
-    while start + NLATTR.size <= len(data):
+    end = len(data)
+    while start + NLATTR_SIZE <= end:
         length, kind = NLATTR.unpack_from(data, start)
-        if not NLATTR.size <= length <= len(data) - start:
+        if not NLATTR_SIZE <= length <= end - start:
             raise KernelError("the kernel's answer has an attribute that is cut short")
-        if kind & NLA_TYPE_MASK in wanted:
-            found[kind & NLA_TYPE_MASK] = bytes(data[start + NLATTR.size : start + length])
+        found[kind & NLA_TYPE_MASK] = start + NLATTR_SIZE, start + length
         start += (length + 3) & ~3
     return found
+
+
+def find(data: memoryview, *wanted: int) -> dict[int, bytes]:
+    """Values of the wanted attributes that are there; the values of the others are not read."""
+    return {kind: bytes(data[start:end]) for kind, (start, end) in spans(data, 0).items() if kind in wanted}
 
 
 def attribute(data: memoryview, wanted: int) -> bytes:
@@ -141,10 +146,17 @@ def attribute(data: memoryview, wanted: int) -> bytes:
         raise KernelError(f"the kernel's answer lacks attribute {wanted}") from None
 
 
+def unpack(layout: struct.Struct, body: memoryview) -> tuple[t.Any, ...]:
+    """The fields that a body begins with; KernelError when it is shorter."""
+    if len(body) < layout.size:
+        raise KernelError(f"the kernel's answer has {len(body)} bytes where {layout.size} are needed")
+    return layout.unpack_from(body)
+
+
 def attributes(pairs: t.Iterable[tuple[int, bytes]]) -> bytes:
     """Attributes for a request."""
     return b"".join(
-        NLATTR.pack(NLATTR.size + len(value), kind) + value + bytes(-len(value) % 4) for kind, value in pairs
+        NLATTR.pack(NLATTR_SIZE + len(value), kind) + value + bytes(-len(value) % 4) for kind, value in pairs
     )
 
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ._clock import wait_until
@@ -54,8 +53,7 @@ class Step(t.Protocol):
         """The state it leaves behind."""
 
 
-@dataclasses.dataclass(frozen=True)
-class StopPluto:
+class StopPluto(t.NamedTuple):
     """End every pluto, whoever started it, and clean up after those that could not do so themselves."""
 
     timeout: float
@@ -89,12 +87,12 @@ class StopPluto:
             plutos=(),
             loading=False,
             answer=None,
+            reload=None,
             unit=state.unit and state.unit._replace(active="inactive", sub="dead", main_pid=None),
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class CleanUp:
+class CleanUp(t.NamedTuple):
     """Remove what a pluto that died left: lock files, control socket, and what it had in the kernel."""
 
     flush: Flush
@@ -132,8 +130,7 @@ def _cleaned(state: State, flush: Flush) -> State:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class RepairLock:
+class RepairLock(t.NamedTuple):
     """Give a living pluto the lock file back that it lost: nothing else is wrong with it, and its tunnels stay."""
 
     process: Process
@@ -152,8 +149,7 @@ class RepairLock:
         return state._replace(lock=Lock(state.lock.path, "pluto", self.process.pid))
 
 
-@dataclasses.dataclass(frozen=True)
-class Listen:
+class Listen(t.NamedTuple):
     """Have a pluto that listens nowhere look at the network interfaces again."""
 
     title: str = "listen on the network interfaces"
@@ -173,8 +169,7 @@ class Listen:
         return state._replace(answer=state.answer and state.answer._replace(interfaces=("?",)))
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadBackend:
+class LoadBackend(t.NamedTuple):
     """Make the kernel ready for pluto. XFRM: Libreswan 5 loads no module itself and aborts without xfrm_user.
 
     KLIPS: the module, and its devices attached as `interfaces=` says.
@@ -195,8 +190,7 @@ class LoadBackend:
         return state._replace(tables=Tables())
 
 
-@dataclasses.dataclass(frozen=True)
-class StartPluto:
+class StartPluto(t.NamedTuple):
     """Start pluto through the manager and wait until it is as ready as asked."""
 
     timeout: float
@@ -259,8 +253,7 @@ class StartPluto:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Enable:
+class Enable(t.NamedTuple):
     """Start the subsystem at boot, or do not."""
 
     enabled: bool

@@ -19,13 +19,14 @@ from ._processes import (
     find_program,
     handles,
     running,
+    runs,
     socket_owners,
     sockets,
     start_time,
     wait_gone,
     zombies,
 )
-from ._whack import holds_sas, parse_auto, parse_certificates, parse_status, parse_version
+from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
@@ -158,7 +159,7 @@ class LocalPluto:
 
     def declared(self) -> dict[str, tuple[str, ...]]:
         """See Pluto.declared."""
-        wanted = {"add": ("add", "ondemand", "start", "keep"), "start": ("start",)}
+        wanted = {"add": LOADED_AUTO, "start": ("start",)}
         configured = sorted(self.configured().items())
         return {kind: tuple(name for name, auto in configured if auto in autos) for kind, autos in wanted.items()}
 
@@ -224,15 +225,20 @@ class LocalPluto:
         if not content.strip().isdigit():
             return Lock(self._lock, "damaged")
         pid = int(content)
-        if any(pid == found for found, _upgraded in running("pluto")):
+        if runs(str(pid), "pluto") is not None:
             return Lock(self._lock, "pluto", pid)
         return Lock(self._lock, "reused" if start_time(pid) is not None else "dead", pid)
 
     def control(self) -> Control:
-        """See Pluto.control."""
+        """See Pluto.control.
+
+        Who listens, its descriptors tell. SO_PEERCRED of a connection names who called listen(2): 4.10 does that before
+        it forks into the background, so not the pluto that runs; and it takes a connection without an order for an
+        error, which it logs.
+        """
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
-        pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid)))
+        pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
         if not os.path.exists(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)

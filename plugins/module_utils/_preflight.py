@@ -20,8 +20,9 @@ import tarfile
 import typing as t
 
 from ._candidate import File
-from ._errors import DependencyError
+from ._errors import ConfigError, DependencyError
 from ._faults import Trial
+from ._settings import config_setup
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, Overlay
@@ -134,7 +135,7 @@ class Unshared:
 
     def load(self, candidate: Candidate, conf: IPsecConf, timeout: float) -> Trial:
         """See Sandbox.load."""
-        nssdir = conf.setup().get("nssdir") or self._default("nssdir")
+        nssdir = conf.setup().get("nssdir") or self._default_nssdir()
         for path in (*(file.path for file in candidate.files), candidate.config, f"{nssdir}/."):
             if path.startswith(tuple(f"{folder}/" for folder in HIDDEN_FOLDERS)) or path.count("/") < 2:
                 raise DependencyError(f"{path} is in a folder that the sandbox cannot cover")
@@ -160,13 +161,15 @@ class Unshared:
         said = f"{done.out}\n{done.err}".replace(path, candidate.config)
         return Trial("static", done.status, said.strip(), reason=reason)
 
-    def _default(self, name: str) -> str:
-        """What the program was built with; it prints `config setup` as shell assignments."""
-        done = self._commands.run("ipsec", "addconn", "--config", "/dev/null", "--configsetup", timeout=20)
-        match = re.search(rf"^(?:export )?{name}='([^']+)'$", done.out, re.MULTILINE)
-        if done.status != 0 or match is None:
-            raise DependencyError(f"`ipsec addconn --configsetup` does not tell {name}: {done.reason}")
-        return match[1]
+    def _default_nssdir(self) -> str:
+        """The folder that the program was built with."""
+        try:
+            nssdir = config_setup(self._commands, "/dev/null").get("nssdir")
+        except ConfigError as exc:
+            raise DependencyError(f"the default of nssdir is not known: {exc}") from exc
+        if not nssdir:
+            raise DependencyError("the default of nssdir is not known: `ipsec addconn --configsetup` does not tell it")
+        return nssdir
 
     def _archive(self, candidate: Candidate, nssdir: str, connections: tuple[str, ...]) -> bytes:
         folders = Shadows()

@@ -10,6 +10,7 @@ Identity is (pid, start time), never the pid alone: pids are reused.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import typing as t
 
@@ -37,13 +38,13 @@ def find_program(name: str) -> tuple[Process, ...]:
     return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
 
 
-def parent(pid: int) -> int | None:
-    """Pid of the process that started this one, or has taken it over; None when it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+def parent(pid: int, proc: str = "/proc") -> int | None:
+    """Pid of the process that started this one, or has taken it over; None when it has ended.
+
+    Field 4 of /proc/PID/stat: proc(5). `proc` is where procfs is mounted.
+    """
+    fields = _stat(str(pid), proc)
+    return None if fields is None else int(fields[2])
 
 
 def running(name: str) -> t.Iterator[tuple[int, bool]]:
@@ -51,19 +52,26 @@ def running(name: str) -> t.Iterator[tuple[int, bool]]:
 
     The link /proc/PID/exe decides: a name can be anything. Zombies and kernel threads have none.
     """
-    own = _namespaces("self")
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            exe = os.readlink(f"/proc/{pid}/exe")
-            if os.path.basename(exe.removesuffix(DELETED)) == name and _namespaces(pid) == own:
-                yield int(pid), exe.endswith(DELETED)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked, or is a kernel thread or a zombie
-        except PermissionError as exc:
-            if name_of(pid) == name:
-                raise DependencyError(
-                    f"no right to look at process {pid} ({name}), not even as root; give this container CAP_SYS_PTRACE"
-                ) from exc
+        exe = runs(pid, name)
+        if exe is not None:
+            yield int(pid), exe.endswith(DELETED)
+
+
+def runs(pid: str, name: str) -> str | None:
+    """The path of the program that a process runs, if it is the one of this name, and in our own namespaces."""
+    try:
+        exe = os.readlink(f"/proc/{pid}/exe")
+        ours = os.path.basename(exe.removesuffix(DELETED)) == name and _namespaces(pid) == _namespaces("self")
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it ended while we looked, or is a kernel thread or a zombie
+    except PermissionError as exc:
+        if name_of(pid) != name:
+            return None
+        raise DependencyError(
+            f"no right to look at process {pid} ({name}), not even as root; give this container CAP_SYS_PTRACE"
+        ) from exc
+    return exe if ours else None
 
 
 def name_of(pid: str) -> str | None:
@@ -99,10 +107,10 @@ def _boot_time() -> int:
         return next(int(line.split()[1]) for line in table if line.startswith("btime "))
 
 
-def _stat(pid: str) -> list[str] | None:
+def _stat(pid: str, proc: str = "/proc") -> list[str] | None:
     """Name of a process, then the fields of /proc/PID/stat that follow it; None when it ended."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as file:
             head, _paren, tail = file.read().rpartition(")")
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -123,11 +131,17 @@ def sockets(pid: int) -> t.Iterator[str]:
 
 
 def socket_owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
-    """Pid and name of the process that holds each of these sockets, as far as it can be seen."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        for inode in inodes & set(sockets(int(pid))):
-            found[inode] = (int(pid), name_of(pid) or "")
+    """Pid and name of the process that holds each of these sockets, as far as it can be seen.
+
+    First it is looked whether they are pluto's: the descriptors of all processes are thousands.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    everybody = map(int, filter(str.isdigit, os.listdir("/proc")))
+    for pid in itertools.chain((pid for pid, _upgraded in running("pluto")), everybody):
+        if len(found) == len(inodes):
+            break
+        for inode in inodes & set(sockets(pid)) - set(found):
+            found[inode] = (pid, name_of(str(pid)) or "")
     return found
 
 

@@ -19,7 +19,7 @@ from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_log
 from ._model import Process, Unit
 from ._pluto import CONFIG
-from ._processes import DELETED, end_processes, handles, start_time
+from ._processes import DELETED, end_processes, handles, parent, start_time
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
@@ -241,7 +241,7 @@ class Restarter(t.NamedTuple):
 
 def find_restarters(proc: str = "/proc") -> tuple[Restarter, ...]:
     """Every restart loop of our own network and pid namespace; `proc` is where procfs is mounted."""
-    parents: dict[int, list[int]] = {}
+    sleeps: dict[int | None, list[int]] = {}  # by the pid of their parent, None of one that ended
     loops = []
     for pid in map(int, filter(str.isdigit, os.listdir(proc))):
         try:
@@ -250,12 +250,12 @@ def find_restarters(proc: str = "/proc") -> tuple[Restarter, ...]:
             if runs_plutorun(argv) and _ours(proc, pid):
                 loops.append(pid)
             elif argv and os.path.basename(argv[0]) == "sleep":
-                parents.setdefault(_parent(proc, pid), []).append(pid)
+                sleeps.setdefault(parent(pid, proc), []).append(pid)
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended while we looked
         except PermissionError:
             continue  # what root may not look at, in a container, is not the container's
-    return tuple(Restarter(pid, tuple(sorted(parents.get(pid, ())))) for pid in sorted(loops))
+    return tuple(Restarter(pid, tuple(sorted(sleeps.get(pid, ())))) for pid in sorted(loops))
 
 
 def runs_plutorun(argv: t.Sequence[str]) -> bool:
@@ -285,8 +285,3 @@ def _pids(restarters: tuple[Restarter, ...]) -> list[int]:
 
 def _ours(proc: str, pid: int) -> bool:
     return all(os.path.samefile(f"{proc}/{pid}/ns/{kind}", f"{proc}/self/ns/{kind}") for kind in ("net", "pid"))
-
-
-def _parent(proc: str, pid: int) -> int:
-    with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        return int(file.read().rpartition(")")[2].split()[1])

@@ -208,7 +208,7 @@ def _config(state: State) -> t.Iterator[Finding]:
         yield Finding(
             f"config-{fault.kind}",
             "warning",
-            f"IPsec cannot be started: {fault.reason}",
+            f"IPsec cannot be {'restarted' if state.plutos else 'started'}: {fault.reason}",
             "write it, for example with the role xswan.ipsec.ipsec" if fault.kind == "missing" else "correct it",
         )
 

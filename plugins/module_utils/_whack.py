@@ -126,6 +126,8 @@ _ROUTING = {
 _SHUNTS = frozenset(("PASS", "DROP", "REJECT", "NEVER_NEGOTIATE"))
 """Of a connection that only lets packets pass, or drops them."""
 _AUTHS = {"psk": "secret", "rsa": "rsasig"}
+LOADED_AUTO = ("add", "ondemand", "start", "keep")
+"""The values of auto= with which a connection is loaded."""
 
 
 def printable(text: str) -> str:
@@ -200,7 +202,7 @@ class _Connection:
                 subnets.append(subnet)
 
     def detail(self, key: str, rest: str) -> None:
-        """One of the other lines, by its first word."""
+        """One of the other lines, by its first word, which is one of _READ."""
         values = self.values
         if key in _ENDS:
             if key == "unoriented":
@@ -238,7 +240,7 @@ class _Connection:
             found = _REQID.search(rest)
             if found:
                 values["reqid"] = int(found[1])
-        elif key in _ALGORITHMS:
+        else:  # of _READ there are only _ALGORITHMS left
             found = _NEWEST.search(rest)
             if found:
                 values["ike_algorithms" if found[1].startswith("IKE") else "child_algorithms"] = found[2].strip()
@@ -462,12 +464,16 @@ def _initiator(story: str) -> bool | None:
     return found[1] == "I" if found else None
 
 
+def canonical_auto(word: str) -> str:
+    """The newest word for a value of auto=: up, route and policy are older ones."""
+    return {"up": "start", "route": "ondemand", "policy": "ondemand"}.get(word, word)
+
+
 def parse_auto(readwriteconf: str) -> dict[str, str]:
     """Names of connections and their auto=, from `ipsec readwriteconf`; the old words stand for the new ones.
 
     The line comes up to twice and the last one counts: 4.10 and 5.x leave the first one without its value.
     """
-    synonyms = {"up": "start", "route": "ondemand", "policy": "ondemand"}
     found: dict[str, str] = {}
     name = None
     for line in readwriteconf.splitlines():
@@ -478,7 +484,7 @@ def parse_auto(readwriteconf: str) -> dict[str, str]:
         elif name in found:
             word = re.match(r"\s+auto=(\w+)$", line)
             if word:
-                found[name] = synonyms.get(word[1], word[1])
+                found[name] = canonical_auto(word[1])
     return found
 
 

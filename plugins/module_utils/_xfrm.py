@@ -20,7 +20,7 @@ import typing as t
 
 from ._errors import KernelError
 from ._model import Contents, Leftovers, Tables, Total
-from ._netlink import NLATTR, attribute, attributes, connected, find, gone
+from ._netlink import attribute, attributes, connected, find, gone, spans, unpack
 from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Sa, Template, own_reqid
 
 if t.TYPE_CHECKING:
@@ -101,9 +101,9 @@ class XfrmSocket:
         spis, own_spis = set(), set()
         larval = offloaded = foreign = 0
         for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETSA, XfrmMessage.XFRM_MSG_NEWSA):
-            daddr, spi, proto, size, packets, reqid, family = _unpack(USERSA_TOTAL, body)
+            daddr, spi, proto, size, packets, reqid, family = unpack(USERSA_TOTAL, body)
             own = own_reqid(proto, reqid)
-            kinds = _kinds(body, USERSA_TOTAL.size)
+            kinds = spans(body, USERSA_TOTAL.size)
             # one without an SPI is the kernel's own request for an SA, and expires
             foreign += not own and any(spi)
             if XFRMA_ALG.isdisjoint(kinds):
@@ -176,7 +176,7 @@ class XfrmSocket:
     def _sas(self) -> t.Iterator[Sa]:
         check_layout()
         for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETSA, XfrmMessage.XFRM_MSG_NEWSA):
-            daddr, spi, proto, reqid, family = _unpack(USERSA_INFO, body)
+            daddr, spi, proto, reqid, family = unpack(USERSA_INFO, body)
             key = find(body[USERSA_INFO.size :], XFRMA_MARK)
             yield Sa(daddr, spi, proto, family, Reqid(proto, reqid), tuple(key.items()))
 
@@ -190,7 +190,7 @@ class XfrmSocket:
 
 
 def _policy(body: memoryview) -> Policy:
-    selector, priority, index, direction, action = _unpack(USERPOLICY_INFO, body)
+    selector, priority, index, direction, action = unpack(USERPOLICY_INFO, body)
     found = find(body[USERPOLICY_INFO.size :], XFRMA_TMPL, XFRMA_POLICY_TYPE, XFRMA_MARK, XFRMA_IF_ID)
     templates = tuple(
         Template(daddr, saddr, mode, Reqid(proto, reqid))
@@ -199,30 +199,11 @@ def _policy(body: memoryview) -> Policy:
     return Policy(selector, priority, index, direction, action, templates, tuple(found.items()))
 
 
-def _unpack(layout: struct.Struct, body: memoryview) -> tuple[t.Any, ...]:
-    if len(body) < layout.size:
-        raise KernelError(f"the kernel's XFRM answer has {len(body)} bytes where {layout.size} are needed")
-    return layout.unpack_from(body)
-
-
 def _spi(identity: tuple[int, bytes, bytes]) -> tuple[str, int]:
     """Destination address and SPI, from family and what the kernel has of both."""
     family, daddr, spi = identity
     address = daddr if family == socket.AF_INET6 else daddr[:4]
     return socket.inet_ntop(family, address), int.from_bytes(spi, "big")
-
-
-def _kinds(body: memoryview, start: int) -> set[int]:
-    """Kinds of the attributes that follow the header of this size."""
-    found = set()
-    end = len(body)
-    while start + NLATTR.size <= end:
-        length, kind = NLATTR.unpack_from(body, start)
-        if not NLATTR.size <= length <= end - start:
-            raise KernelError("the kernel's answer has an attribute that is cut short")
-        found.add(kind)
-        start += (length + 3) & ~3
-    return found
 
 
 def check_layout() -> None:

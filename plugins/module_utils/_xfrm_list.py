@@ -14,8 +14,8 @@ import socket
 import struct
 import typing as t
 
-from ._errors import ConfigError, KernelError
-from ._netlink import NLA_TYPE_MASK, NLATTR, attributes, connected
+from ._errors import ConfigError
+from ._netlink import attributes, connected, spans, unpack
 from ._owner import SELECTOR, XFRM_POLICY_FWD, own_reqid
 from ._xfrm import NETLINK_XFRM, XfrmMessage, check_layout
 
@@ -130,7 +130,7 @@ def sa_filters(network: Network | None) -> tuple[bytes, ...]:
 
 def read_sa(body: memoryview) -> dict[str, t.Any]:
     """The SA of a message's body; KernelError when that is cut short."""
-    daddr, spi, proto, saddr, size, packets, added, used, *errors, reqid, family, mode, window, flags = _unpack(
+    daddr, spi, proto, saddr, size, packets, added, used, *errors, reqid, family, mode, window, flags = unpack(
         USERSA_INFO, body
     )
     names, found = _read(body, USERSA_INFO.size)
@@ -165,7 +165,7 @@ def read_sa(body: memoryview) -> dict[str, t.Any]:
 
 def read_policy(body: memoryview, network: Network | None) -> dict[str, t.Any] | None:
     """The policy of a message's body; None when it is a socket's, or has nothing to do with the network."""
-    selector, size, packets, added, used, priority, index, direction, action, *_rest = _unpack(USERPOLICY_INFO, body)
+    selector, size, packets, added, used, priority, index, direction, action, *_rest = unpack(USERPOLICY_INFO, body)
     if index & 7 > XFRM_POLICY_FWD:
         return None
     daddr, saddr, ports, family, to, source, proto, ifindex, _user = SELECTOR.unpack(selector)
@@ -216,18 +216,12 @@ def _read(body: memoryview, start: int) -> tuple[list[str], dict[int, bytes]]:
     """Names of the algorithms, and the values of the attributes that hold no key."""
     names: dict[int, str] = {}
     found: dict[int, bytes] = {}
-    while start + NLATTR.size <= len(body):
-        length, kind = NLATTR.unpack_from(body, start)
-        kind &= NLA_TYPE_MASK
-        if not NLATTR.size <= length <= len(body) - start:
-            raise KernelError("the kernel's answer has an attribute that is cut short")
-        value = start + NLATTR.size
+    for kind, (value, end) in spans(body, start).items():
         if kind in ALGORITHMS:
-            end = value + min(NAME_SIZE, length - NLATTR.size)
-            names[kind] = bytes(body[value:end]).partition(b"\0")[0].decode("ascii", "replace")
+            name = bytes(body[value : min(value + NAME_SIZE, end)])
+            names[kind] = name.partition(b"\0")[0].decode("ascii", "replace")
         elif kind in PLAIN:
-            found[kind] = bytes(body[value : start + length])
-        start += (length + 3) & ~3
+            found[kind] = bytes(body[value:end])
     if XFRMA_ALG_AUTH_TRUNC in names:
         # the kernel tells the same algorithm twice, for old readers
         names.pop(XFRMA_ALG_AUTH, None)
@@ -285,9 +279,3 @@ def _overlap(one: Network, other: Network) -> bool:
     shift = 128 - min(length, other_length)
     same = int.from_bytes(address, "big") >> shift == int.from_bytes(other_address, "big") >> shift
     return same and (family == other_family)
-
-
-def _unpack(layout: struct.Struct, body: memoryview) -> tuple[t.Any, ...]:
-    if len(body) < layout.size:
-        raise KernelError(f"the kernel's XFRM answer has {len(body)} bytes where {layout.size} are needed")
-    return layout.unpack_from(body)

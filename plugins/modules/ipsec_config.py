@@ -23,10 +23,14 @@ extends_documentation_fragment:
 options:
   state:
     description:
+      - V(present) tries and installs what is given.
+      - V(confirmed) lets a configuration stay that was installed with O(confirm_timeout). Ask for it over a connection
+        that was made anew, so that it proves that the gateway can still be reached. The other options have no
+        effect then. It fails when the configuration has already been taken back.
       - V(absent) puts every file back as it was before O(record) first noted it, without a trial, and removes the
         backups that were made of it. Files of which nothing is recorded stay. No other option but O(config) counts.
     type: str
-    choices: [present, absent]
+    choices: [present, confirmed, absent]
     default: present
   record:
     description:
@@ -135,6 +139,16 @@ options:
     description: Seconds that the trial may take. Give more to a gateway with thousands of connections.
     type: int
     default: 120
+  confirm_timeout:
+    description:
+      - Seconds after which the gateway, by itself, puts the old files back and has pluto take them over, unless
+        O(state=confirmed) comes before. For a gateway that is managed through its own tunnel.
+      - Give more than it takes to reload pluto and to connect again.
+      - The gateway does the same at its next boot, where systemd runs it. Without systemd, a boot leaves the new files.
+      - With another change before the first one is confirmed, the time begins anew, and what is put back is the state
+        before the first one.
+      - Without it, a configuration stays, and nothing has to be confirmed.
+    type: int
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
@@ -170,6 +184,22 @@ EXAMPLES = r"""
               auto=start
       - path: /etc/ipsec.d/branch.secrets
         secrets: "%any 198.51.100.7 : PSK \"{{ branch_psk }}\"\n"
+
+- name: Change the tunnel by which the gateway is managed
+  xswan.ipsec.ipsec_config:
+    content: "{{ lookup('ansible.builtin.template', 'ipsec.conf.j2') }}"
+    confirm_timeout: 120
+
+- name: Have pluto take the change over
+  xswan.ipsec.ipsec_setup:
+    state: restarted
+
+- name: Connect anew
+  ansible.builtin.meta: reset_connection
+
+- name: Let the change stay, for we still come through
+  xswan.ipsec.ipsec_config:
+    state: confirmed
 
 - name: Take it all back
   xswan.ipsec.ipsec_config:
@@ -247,6 +277,11 @@ impact:
   type: list
   elements: str
   sample: ["gw1-gw2: ike changed, will renegotiate", 41 untouched, no restart needed]
+confirm_timeout:
+  description: Seconds until the change is taken back unless it is confirmed. Null when it stays, or when there is none.
+  returned: success
+  type: int
+  sample: 120
 error:
   description:
     - What kind of failure it was, and details of it. The types are those of RV(xswan.ipsec.ipsec_setup#module:error).
@@ -265,18 +300,14 @@ from ..module_utils._imports import compile_once
 compile_once()
 
 from ..module_utils._candidate import Candidate, File
-from ..module_utils._commands import LocalCommands
 from ..module_utils._config import Proposal, install, restore
-from ..module_utils._config_host import ConfigHost
+from ..module_utils._config_local import config_host
+from ..module_utils._confirm import confirm
 from ..module_utils._errors import ConfigError
-from ..module_utils._install import LocalFiles
 from ..module_utils._module import run
-from ..module_utils._preflight import Unshared
 
 if t.TYPE_CHECKING:
-    from ..module_utils._config_host import Files
-    from ..module_utils._host import Host
-    from ..module_utils._ports import RunCommand
+    from ..module_utils._config_host import ConfigHost, Files
 
 
 def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
@@ -312,21 +343,20 @@ def proposal_from(params: dict[str, t.Any], files: Files) -> Proposal:
         accept=frozenset(params["accept"]),
         keep=params["backups"],
         timeout=params["timeout"],
+        confirm_timeout=params["confirm_timeout"],
         record=params["record"],
         purge=params["purge"],
     )
 
 
-def config_host(host: Host, run_command: RunCommand) -> ConfigHost:
-    """The same host, with what it takes to give it a configuration."""
-    commands = LocalCommands(run_command)
-    return ConfigHost(**vars(host), files=LocalFiles(commands), sandbox=Unshared(commands))
-
-
 def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
-    """Install the configuration that the parameters describe, or what was before."""
+    """Install the configuration that the parameters describe, or what was before, or confirm the one that is there."""
+    if params["state"] == "confirmed":
+        return confirm(host, check_mode=check_mode)
     if params["state"] == "absent":
         return restore(params["config"], host, params["timeout"], check_mode=check_mode).to_result()
+    if params["confirm_timeout"] is not None and params["confirm_timeout"] < 1:
+        raise ConfigError("confirm_timeout: give at least one second")
     return install(proposal_from(params, host.files), host, check_mode=check_mode).to_result()
 
 
@@ -334,7 +364,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "confirmed", "absent"], "default": "present"},
             "record": {"type": "bool", "default": False},
             "purge": {"type": "bool", "default": False},
             "content": {"type": "str"},
@@ -364,14 +394,12 @@ def main() -> None:
             "accept": {"type": "list", "elements": "str", "default": []},
             "backups": {"type": "int", "default": 5},
             "timeout": {"type": "int", "default": 120},
+            "confirm_timeout": {"type": "int"},
         },
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run(
-        module,
-        lambda local: action(config_host(local, module.run_command), module.params, check_mode=module.check_mode),
-    )
+    run(module, lambda local: action(config_host(local), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

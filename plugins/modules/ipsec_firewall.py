@@ -90,8 +90,9 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
-from ..module_utils._module import router_host, run
+from ..module_utils._module import run
 from ..module_utils._opening import Wish, settle
+from ..module_utils._router_local import router_host
 
 if t.TYPE_CHECKING:
     from ..module_utils._router import RouterHost
@@ -116,7 +117,7 @@ def main() -> None:
     )
     run(
         module,
-        lambda local: action(router_host(local, module.run_command), module.params, check_mode=module.check_mode),
+        lambda local: action(router_host(local), module.params, check_mode=module.check_mode),
     )
 
 

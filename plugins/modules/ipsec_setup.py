@@ -11,6 +11,7 @@ short_description: Control the IPsec subsystem of a Linux gateway
 version_added: 0.1.0
 description:
   - Starts, stops and restarts the IPsec subsystem, the kernel part (XFRM) and the pluto daemon, as C(ipsec setup) does.
+  - Reloads the connections of a pluto that runs, and leaves alone those that did not change.
   - The module looks at processes, lock file, control socket, unit and kernel, does only what is missing,
     and looks again. It is done when the gateway is seen to be as asked.
   - It needs root on the gateway, so use C(become) where the connection is not made by root.
@@ -26,11 +27,23 @@ options:
       - V(stopped) ends every pluto of the host, also one that the service manager does not know, and removes what it
         or a dead one left in files and in the kernel.
       - V(restarted) checks that a start can work, then always stops and starts, and so drops every tunnel.
+      - V(reloaded) makes the connections of a running pluto those of its configuration, one by one. New ones are added,
+        those that the configuration does not have are deleted, and those whose definition differs are replaced.
+        All others keep their SAs. Secrets are read again when their files have changed.
+        Tunnels with C(auto=start) that are down are started. Whether they come up is not waited for.
+        A pluto that does not run is started. The notes tell more.
       - Before the first change it is checked what a start needs. That is the program, the configuration,
         the run directory, the NSS database, the IKE ports, and what starts pluto.
       - At least one of O(state) and O(enabled) is needed.
     type: str
-    choices: [started, stopped, restarted]
+    choices: [started, stopped, restarted, reloaded]
+  allow_restart:
+    description:
+      - Whether O(state=reloaded) may restart pluto, and so drop every tunnel, when C(config setup) has changed.
+        Pluto reads that only when it starts.
+      - When not, the keys that differ are in RV(restart_required), and nothing is done about them.
+    type: bool
+    default: false
   enabled:
     description:
       - Whether the subsystem starts at boot.
@@ -91,7 +104,8 @@ options:
     default: own
   start_timeout:
     description:
-      - Seconds that a start may take, including what O(wait) asks for.
+      - Seconds that a start may take, including what O(wait) asks for. With O(state=reloaded), also those that a pluto
+        which is still loading connections has to end with that.
       - Give more to a gateway with thousands of connections or with names in them that are slow to resolve.
     type: int
     default: 90
@@ -101,7 +115,22 @@ options:
       - Give more to a gateway with thousands of tunnels.
     type: int
     default: 90
+notes:
+  - With O(state=reloaded) a throw-away pluto of the same version loads the configuration first, in namespaces of its
+    own, as M(xswan.ipsec.ipsec_config) does. What it refuses changes nothing, and where there can be no namespaces
+    the task fails. What it holds is compared with what the living pluto holds.
+  - Connections between the same two hosts with the same identities share one IKE SA. When the one that set it up is
+    replaced or deleted, O(state=reloaded) replaces those that share it too, for pluto and its peer end them with it.
+    RV(actions) names them, in check mode too.
+  - Connections with C(auto=ignore) count as not in the configuration. O(state=reloaded) deletes one that was loaded by
+    hand.
+  - What pluto does not tell of its connections, O(state=reloaded) does not see, for example a change of C(reqid=), or
+    up to Libreswan 4 of C(rightaddresspool=). Give the connection another name, or restart.
+  - O(state=reloaded) does not see a certificate that was replaced under its nickname. pluto does not tell which one it
+    has loaded, and up to Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
+    (C(whack --rereadcerts)). Give the new certificate another nickname, and the connections that name it are replaced.
 seealso:
+  - module: xswan.ipsec.ipsec_config
   - module: xswan.ipsec.ipsec_status
   - module: ansible.builtin.service
 author:
@@ -118,6 +147,15 @@ EXAMPLES = r"""
   xswan.ipsec.ipsec_setup:
     state: restarted
     start_timeout: 600
+
+- name: Take over a new configuration, and leave the tunnels alone whose connections did not change
+  xswan.ipsec.ipsec_setup:
+    state: reloaded
+
+- name: The same, and restart where nothing less will do
+  xswan.ipsec.ipsec_setup:
+    state: reloaded
+    allow_restart: true
 
 - name: Stop IPsec
   xswan.ipsec.ipsec_setup:
@@ -148,6 +186,14 @@ repaired:
       severity: error
       message: "An orphaned Pluto is active (pid 814): no lock file"
       cure: "run ipsec_setup with state started: it repairs this, and no tunnel drops"
+restart_required:
+  description:
+    - Keys of C(config setup) whose values pluto will only take over when it is restarted.
+    - They do not count as changes.
+  returned: success, with O(state=reloaded)
+  type: list
+  elements: str
+  sample: [nhelpers]
 exit_status:
   description:
     - What C(ipsec setup) exits with for this command by its manual.
@@ -184,6 +230,9 @@ from ..module_utils._converge import converge
 from ..module_utils._model import Desired
 from ..module_utils._module import run
 
+if t.TYPE_CHECKING:
+    from ..module_utils._host import Host
+
 
 def desired_from(params: dict[str, t.Any]) -> Desired:
     """Translate the module's parameters."""
@@ -191,6 +240,8 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
     return Desired(
         running=None if state is None else state != "stopped",
         restart=state == "restarted",
+        reload=state == "reloaded",
+        allow_restart=params["allow_restart"],
         enabled=params["enabled"],
         wait=params["wait"],
         flush=params["flush"],
@@ -203,7 +254,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},
+            "state": {"type": "str", "choices": ["started", "stopped", "restarted", "reloaded"]},
+            "allow_restart": {"type": "bool", "default": False},
             "enabled": {"type": "bool"},
             "config": {"type": "path", "default": "/etc/ipsec.conf"},
             "launcher": {"type": "str", "choices": ["auto", "systemd", "script", "direct"], "default": "auto"},
@@ -217,7 +269,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     desired = desired_from(module.params)
-    run(module, lambda host: converge(desired, host, check_mode=module.check_mode).to_result())
+
+    def action(local: Host) -> dict[str, t.Any]:
+        if not desired.reload:
+            return converge(desired, local, check_mode=module.check_mode).to_result()
+        # the other states do without it, and without what it costs
+        from ..module_utils._reload_local import reload_host
+
+        return converge(desired, reload_host(local), check_mode=module.check_mode).to_result()
+
+    run(module, action)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ ipsec:
     lsb_status:
       description:
         - The exit status of an LSB init script.
-        - V(0) running, V(1) dead with a lock file, V(3) stopped, V(4) unclear.
+        - V(0) running, V(1) dead with a lock file, V(2) dead with a lock of an init script, V(3) stopped, V(4) unclear.
       type: int
       returned: subset min
       sample: 0

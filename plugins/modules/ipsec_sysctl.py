@@ -86,7 +86,8 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
-from ..module_utils._module import router_host, run
+from ..module_utils._module import run
+from ..module_utils._router_local import router_host
 from ..module_utils._sysctl import settle, wanted_from
 
 if t.TYPE_CHECKING:
@@ -110,7 +111,7 @@ def main() -> None:
     )
     run(
         module,
-        lambda local: action(router_host(local, module.run_command), module.params, check_mode=module.check_mode),
+        lambda local: action(router_host(local), module.params, check_mode=module.check_mode),
     )
 
 

@@ -9,6 +9,7 @@ On a gateway this file runs by itself (`python3 contract.py CHECK`), with nothin
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -30,17 +31,25 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
 from ansible_collections.xswan.ipsec.plugins.module_utils._network import LocalNetwork
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload_host import ReloadHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._reloader import LocalReloader
+from ansible_collections.xswan.ipsec.plugins.module_utils._rollback import LocalRollback
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile, SystemLog
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class WholeHost(ConfigHost, ReloadHost):
+    """A gateway with the ports of every module."""
+
+
 class World(t.Protocol):
     """A host and the accidents that can befall it. It is handed over, and left, with IPsec stopped."""
 
     @property
-    def host(self) -> ConfigHost:
+    def host(self) -> WholeHost:
         """The ports under test."""
 
     def pluto_by_hand(self) -> None:
@@ -336,6 +345,30 @@ def check_sandbox(world: World) -> None:
     check_stopped(world)
 
 
+def check_reload(world: World) -> None:
+    """A pluto that was just started holds what it should; what is taken from it is missed until it has it again."""
+    host = world.host
+    host.launcher.start(90)
+    _until(lambda: host.pluto.control().kind == "listening" and not host.pluto.loading())
+    # 5.x goes on for a moment when addconn has ended
+    _until(lambda: not host.reloader.compare().missing)
+    first = host.reloader.compare()
+    assert first.held == first.wanted
+    assert (first.restart_required, first.stranded, first.new_secrets) == ((), (), False)
+    assert set(first.auto) == set(first.held.connections) == set(host.pluto.declared()["add"])
+    name = min(first.auto)
+    host.reloader.delete(name)
+    assert host.reloader.compare().missing == (name,)
+    host.reloader.load(name)
+    host.reloader.route(name)
+    host.reloader.start(name)
+    host.reloader.reread_secrets()
+    second = host.reloader.compare()
+    assert (second.held, second.new_secrets) == (first.held, False)
+    assert host.launcher.stop(90) is True
+    check_stopped(world)
+
+
 CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_stopped,
     check_ready,
@@ -353,6 +386,7 @@ CHECKS: tuple[t.Callable[[World], None], ...] = (
     check_kernel,
     check_files,
     check_sandbox,
+    check_reload,
     check_network,
 )
 
@@ -364,32 +398,25 @@ def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def run_command(
-    args: list[str], *, environ_update: dict[str, str], data: bytes | None = None, **_how: object
-) -> tuple[int, str, str]:
-    """What AnsibleModule.run_command does, for this file runs where no Ansible is."""
-    env = {**os.environ, **environ_update}
-    done = subprocess.run(args, env=env, input=data, capture_output=True, check=False)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
 class Gateway:
     """The gateway it runs on, for real."""
 
     def __init__(self) -> None:
-        commands = LocalCommands(run_command)
-        self.host = ConfigHost(
-            SystemdLauncher(commands),
-            LocalPluto(commands),
-            XfrmKernel(commands),
-            SystemLog(),
-            LockFile(),
-            SystemClock(),
-            LocalNetwork(commands),
-            LocalFiles(commands),
-            Unshared(commands),
-        )
+        commands = LocalCommands()
         self._config = Path("/etc/ipsec.conf")
+        self.host = WholeHost(
+            launcher=SystemdLauncher(commands),
+            pluto=LocalPluto(commands),
+            kernel=XfrmKernel(commands),
+            journal=SystemLog(),
+            guard=LockFile(),
+            clock=SystemClock(),
+            network=LocalNetwork(commands),
+            files=LocalFiles(commands),
+            sandbox=Unshared(commands),
+            rollback=LocalRollback(commands),
+            reloader=LocalReloader(commands, config=str(self._config)),
+        )
         self._good = self._config.read_text()
 
     def pluto_by_hand(self) -> None:

@@ -61,3 +61,8 @@ def test_shellcheck() -> None:
     scripts = shell_scripts()
     assert ".ci/run" in scripts
     run(BIN / "shellcheck", *scripts)
+
+
+def test_reuse() -> None:
+    """Every file says whose it is and under which licence (the REUSE specification)."""
+    run(BIN / "reuse", "lint", "--lines")

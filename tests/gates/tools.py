@@ -29,7 +29,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run(
-    *argv: str | Path, cwd: Path = ROOT, status: int = 0, env: t.Mapping[str, str] | None = None, timeout: float = 600
+    *argv: str | Path, cwd: Path = ROOT, status: int = 0, env: t.Mapping[str, str] | None = None, timeout: float = 1500
 ) -> str:
     """Run a command and return its output, stdout and stderr as they came; any other exit status fails the test."""
     done = subprocess.run(

@@ -64,18 +64,23 @@ def ad_hoc(
     return results
 
 
-def playbook(lab: Lab, path: Path, *options: str, echo: bool = False) -> Run:
-    """Run a playbook on the lab; `echo` shows its output as it comes, and that it goes on when none comes."""
-    argv = ["ansible-playbook", "-i", str(lab.inventory), str(path), *options]
-    process = subprocess.Popen(
-        argv,
+def start_playbook(lab: Lab, path: Path, *options: str, apart: bool = False) -> subprocess.Popen[bytes]:
+    """Begin to run a playbook on the lab, if `apart` in a session of its own; its output is in a pipe."""
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", str(lab.inventory), str(path), *options],
         cwd=CHECKOUT,
         env=_environment({}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
+        start_new_session=apart,
     )
+
+
+def playbook(lab: Lab, path: Path, *options: str, echo: bool = False) -> Run:
+    """Run a playbook on the lab; `echo` shows its output as it comes, and that it goes on when none comes."""
+    process = start_playbook(lab, path, *options)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     texts: list[str] = []
     with process, selectors.DefaultSelector() as selector:

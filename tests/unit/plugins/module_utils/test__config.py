@@ -141,6 +141,14 @@ def test_a_failure_to_write_changes_nothing(fake: FakeHost) -> None:
     assert fake.guarded is False
 
 
+def test_files_that_are_not_as_asked_after_all_are_a_bug(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.xswan.ipsec.plugins.module_utils._errors import VerifyError
+
+    monkeypatch.setattr(type(fake.host().files), "install", lambda self, files, keep: ())
+    with pytest.raises(VerifyError, match="installed, but not as asked: "):
+        done(fake, proposal(config(GOOD + " ike=aes256\n")))
+
+
 def test_what_cannot_be_a_candidate(fake: FakeHost) -> None:
     with pytest.raises(ConfigError, match="installed twice"):
         done(fake, proposal(config(GOOD), config("")))

@@ -482,3 +482,19 @@ def test_a_start_waits_for_no_more_than_it_was_asked_for(wait: t.Any, fault: dic
     for name, value in fault.items():
         setattr(fake, name, value)
     assert converge(Desired(running=True, start_timeout=7, wait=wait), fake.host(), check_mode=False).actions
+
+
+def test_a_host_that_cannot_be_looked_at_after_a_failure_may_have_changed() -> None:
+    fake = FakeHost()
+    fake.fail = "start"
+    host = fake.host()
+
+    def start(timeout: float) -> None:
+        fake.run_pluto()
+        fake.denied = True
+        raise DaemonError("ipsec.service failed to start")
+
+    host.launcher.start = start  # type: ignore[method-assign]
+    with pytest.raises(DaemonError) as caught:
+        converge(Desired(running=True), host, check_mode=False)
+    assert caught.value.changed

@@ -22,7 +22,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Total,
 )
 from ansible_collections.xswan.ipsec.plugins.modules import ipsec_status
-from fake_host import FakeHost
+from fake_host import FakeHost, FakePluto
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,22 @@ def test_a_stopped_gateway_has_nothing_to_disagree_about() -> None:
     facts = gathered(fake, "min", "kernel", "connections", "daemon")
     assert (facts["state"], facts["findings"], facts["uptime"]) == ("stopped", [], None)
     assert facts["connections"]["one"]["state"] == "stopped"
+
+
+def test_a_pluto_that_answers_no_more_at_the_second_look(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who disagrees is not told by one look alone."""
+    fake.contents = Contents(Tables(sas=1), own_spis=frozenset({("192.0.2.1", 0xABC)}))
+    assert [finding["id"] for finding in gathered(fake, "min", "kernel")["findings"]] == [
+        "child-sa-without-kernel-sa",
+        "kernel-sa-without-child-sa",
+    ]
+    answers = iter((fake.answer,))
+    monkeypatch.setattr(FakePluto, "ask", lambda self: next(answers, None))
+    assert gathered(fake, "min", "kernel")["findings"] == []
+
+
+def test_a_broken_configuration_of_a_stopped_gateway_is_told_once() -> None:
+    stopped = FakeHost()
+    stopped.config_error = "syntax error"
+    ids = [finding["id"] for finding in gathered(stopped, "min", "connections")["findings"]]
+    assert ids == ["config-invalid"]

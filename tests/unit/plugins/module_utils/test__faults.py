@@ -290,3 +290,28 @@ def test_no_secret_is_quoted_wherever_it_is() -> None:
 def test_every_fault_has_a_cure() -> None:
     assert all(CURES.values())
     assert [Fault(name, "error", "").cure for name in CURES] == list(CURES.values())
+
+
+def test_what_the_parser_says_that_names_no_connection() -> None:
+    gone = "could not open include filename: '/etc/x/*.conf' (tried /etc/x/*.conf)"
+    assert short(of_one("", said=gone, checked=0, status=LOADED)) == [("missing-include", "warning", None, None, None)]
+    for words, identity, severity in (
+        ("duplicate key 'ike'", "duplicate-key", "error"),
+        ("warning: something new", "remark", "warning"),
+        ("something new", "syntax", "error"),
+    ):
+        said = f"/etc/ipsec.conf:6: {words}"
+        (fault,) = of_one(" ike=aes\n", said=said, checked=0, status=LOADED)
+        assert (fault.id, fault.severity, fault.place) == (identity, severity, "/etc/ipsec.conf:6")
+
+
+def test_what_pluto_says_of_a_connection_that_nobody_declared() -> None:
+    assert of_one("", status=LOADED, log='"other": failed to add connection: why not\n') == []
+
+
+def test_a_connection_without_an_end_is_not_judged_by_its_addresses() -> None:
+    found = faults(
+        conf("conn one\n left=192.0.2.1\n auto=add\n"),
+        Trial("sandbox", started=True, status='"one": 192.0.2.1...%any; unoriented;\n'),
+    )
+    assert "unoriented" not in [fault.id for fault in found]

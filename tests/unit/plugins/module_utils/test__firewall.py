@@ -118,6 +118,10 @@ ESP = match(PROTO, "esp")
         ("accept", [[ESP, {"jump": {"target": "sub"}}]], ["esp"]),
         ("accept", [[match(payload("ip", "saddr"), "192.0.2.1"), {"jump": {"target": "sub"}}]], []),
         ("accept", [[{"queue": None}], [DROP]], []),
+        ("accept", [[ESP, {"counter": {"packets": 0, "bytes": 0}}], [DROP]], ALL),
+        ("accept", [[match({"fib": {"result": "type", "flags": ["daddr"]}}, "local"), DROP]], []),
+        ("accept", [[match(PROTO, "esp", "<"), DROP]], []),
+        ("accept", [[{"match": {"op": "==", "left": "mark", "right": 1}}, DROP]], []),
     ],
 )
 def test_nftables(policy: str, rules: list[list[t.Any]], refused: list[str]) -> None:
@@ -133,3 +137,10 @@ def test_the_rule_is_written_as_nft_does() -> None:
     (refusal,) = refused_by_nftables(ruleset("accept", [match(payload("udp", "dport"), {"set": [500, 501]}), DROP]))
     assert (refusal.table, refusal.chain) == ("inet filter", "input")
     assert refusal.rule == "udp dport { 500, 501 } drop (handle 0)"
+
+
+def test_words_that_iptables_may_print_besides() -> None:
+    head = "*filter\n:INPUT ACCEPT [0:0]\n"
+    assert whats(f"{head}-A INPUT -p udp -m udp --dport isakmp -j DROP\nCOMMIT\n") == []
+    assert whats(f"{head}-A INPUT -p udp ! --dport 4500 -j DROP\nCOMMIT\n") == ["ike"]
+    assert whats(f"{head}-A INPUT -p esp\n-A INPUT -p esp -j DROP\nCOMMIT\n") == ["esp"]

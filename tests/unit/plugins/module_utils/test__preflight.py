@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import File
+from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
     Shadows,
+    Unshared,
     address_commands,
     device_commands,
     links_up,
@@ -55,6 +57,24 @@ def test_a_pluto_that_did_not_start() -> None:
 def test_a_sandbox_that_fails_says_why(done: Completed, message: str) -> None:
     with pytest.raises(DependencyError, match=message):
         parse_trial("MARK", done)
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (Completed(("ipsec",), 1, "", "no such option"), "no such option"),
+        (Completed(("ipsec",), 0, "export logfile='x'\nexport nssdir=''\n", ""), "does not tell it"),
+    ],
+)
+def test_a_program_that_does_not_tell_its_defaults_is_named(done: Completed, message: str) -> None:
+    class Program:
+        def run(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+            return done
+
+        run_apart = run
+
+    with pytest.raises(DependencyError, match=message):
+        Unshared(Program()).load(Candidate("/etc/ipsec.conf", ()), IPsecConf(), 1)
 
 
 def test_the_network_is_the_hosts() -> None:

@@ -367,3 +367,28 @@ def test_certificates_of_every_version(version: str, gateway: str) -> None:
 )
 def test_dates(date: str, epoch: int) -> None:
     assert parse_certificates(f'End certificate "x" - SN: 0x1\n  not after: {date}\n') == {"x": epoch}
+
+
+def test_lines_of_a_connection_that_say_less_than_usual() -> None:
+    """As another version might print them: what is not there is not known, and nothing fails."""
+    first = '000 "one": 192.0.2.1<192.0.2.1>...192.0.2.2<192.0.2.2>; unrouted; eroute owner: #0\n'
+    for line in (
+        "policy: ;",
+        "ike_life: soon; ipsec_life: later;",
+        "conn_prio: 32,32; reqid: none;",
+        "IKE algorithms: AES",
+        "IKE algorithm newest: none",
+        "reqid: none;",
+        "policy: ENCRYPT+TUNNEL;",
+    ):
+        answer = parse_status(f'{first}000 "one":   {line}\n', "")
+        assert [loaded.name for loaded in answer.loaded] == ["one"]
+    bare = parse_status('000 "one": 192.0.2.1; unrouted; eroute owner: #0\n', "")
+    assert [(loaded.name, loaded.local.address) for loaded in bare.loaded] == [("one", None)]
+    (passing,) = parse_status(f'{first}000 "one":   policy: IKEv2+PASS+NEVER_NEGOTIATE;\n', "").loaded
+    assert passing.shunt
+    half = '000 #2: "one" esp.abc@192.0.2.2 ref=0\n'
+    assert [(sa.spi_out, sa.spi_in) for sa in parse_status(first + half, "").child_sas] == [(0xABC, None)]
+    assert parse_status('000 "one\n000 interface \n', "").unknown_lines == 2
+    empty = parse_status('000 "one": ...; unrouted; eroute owner: #0\n', "")
+    assert [loaded.name for loaded in empty.loaded] == ["one"]

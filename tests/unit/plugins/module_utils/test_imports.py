@@ -6,21 +6,35 @@
 from __future__ import annotations
 
 import ast
+import sys
+import typing as t
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.xswan.ipsec.plugins import module_utils
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from fake_host import FakeHost
 
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
-    *("_record", "_router", "_sysctl", "_opening"),
+    *("_confirm", "_record", "_router", "_sysctl", "_opening"),
+    *("_reload", "_reload_host", "_definitions"),
 }
 PURE_STDLIB = {
-    *("__future__", "dataclasses", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
+    *("__future__", "dataclasses", "datetime", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
     *("struct", "typing"),
 }
+CONFIG = {
+    *("_candidate", "_config", "_config_host", "_config_local", "_confirm", "_faults", "_install", "_ipsec_conf"),
+    *("_preflight", "_record", "_rollback"),
+}
+"""What it takes to give a gateway a configuration, or to try one out."""
+RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_secrets"}
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
 
 
@@ -35,12 +49,61 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def siblings(nodes: t.Iterable[ast.AST]) -> set[str]:
+    """Files of module_utils that these nodes import."""
+    names = {path.stem for path in UTILS}
+    found = {node for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {
+        name
+        for node in found
+        for name in ((node.module or "").rpartition(".")[2], *(alias.name for alias in node.names))
+        if name in names
+    }
+
+
+def reached(module: str, reads: t.Callable[[ast.Module], t.Iterable[ast.AST]]) -> set[str]:
+    """Files of module_utils that a module reaches, over others too, when each is read in this way."""
+    found: set[str] = set()
+    todo = siblings(reads(ast.parse((PLUGINS / "modules" / f"{module}.py").read_text())))
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        todo |= siblings(reads(ast.parse((PLUGINS / "module_utils" / f"{name}.py").read_text()))) - found
+    return found
+
+
+def test_what_only_others_need_is_not_sent_with_a_look() -> None:
+    """Ansible sends every file that any other one mentions, be it in a function or for type checkers alone."""
+    others = RELOAD | CONFIG | {"_converge", "_plan"}
+    assert reached("ipsec_status", ast.walk) & others == set()
+    assert others <= {path.stem for path in UTILS}
+
+
+def test_who_installs_a_configuration_brings_along_what_takes_it_back() -> None:
+    """But the module does not import that: it is for the gateway's own program."""
+    assert reached("ipsec_config", ast.walk) >= RELOAD | {"_converge", "_plan"}
+    assert reached("ipsec_config", lambda tree: tree.body) & (RELOAD | {"_converge", "_plan"}) == set()
+
+
+def test_who_does_not_reload_imports_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when the module is read, nor while it works."""
+    assert reached("ipsec_setup", lambda tree: tree.body) & (RELOAD | CONFIG) == set()
+    assert reached("ipsec_setup", ast.walk) >= RELOAD
+    for name in RELOAD | CONFIG:
+        monkeypatch.setitem(sys.modules, f"{module_utils.__name__}.{name}", None)
+    for desired in (Desired(running=True), Desired(running=True, restart=True), Desired(running=False)):
+        for check_mode in (True, False):
+            converge(desired, FakeHost().host(), check_mode=check_mode).to_result()
+    with pytest.raises(ImportError):
+        converge(Desired(running=True, reload=True), FakeHost().host(), check_mode=True)
+
+
 @pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
 def test_each_library_has_its_place(path: Path) -> None:
     found = imports(path)
     assert ("ansible" in found) == (path.stem == "_module")
     assert ("psutil" in found) == (path.stem == "_processes")
-    assert "subprocess" not in found, "programs run through AnsibleModule.run_command, handed over in _module"
+    assert "subprocess" not in found, "programs run through _commands"
     assert ("socket" in found) == (path.stem in ("_netlink", "_xfrm", "_xfrm_list", "_devices", "_network"))
     assert ("time" in found) == (path.stem == "_clock")
 

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, t.Any] = {
     "accept": [],
     "backups": 5,
     "timeout": 60,
+    "confirm_timeout": None,
 }
 ENTRY: dict[str, t.Any] = {"content": None, "secrets": None, "src": None, "secret": False, "state": "present"}
 

@@ -1,0 +1,26 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The real ports of a gateway that is given a configuration."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._commands import LocalCommands
+from ._config_host import ConfigHost
+from ._install import LocalFiles
+from ._preflight import Unshared
+from ._rollback import LocalRollback
+
+if t.TYPE_CHECKING:
+    from ._host import Host
+
+
+def config_host(host: Host) -> ConfigHost:
+    """The same host, with what it takes to give it a configuration."""
+    commands = LocalCommands()
+    return ConfigHost(
+        **vars(host), files=LocalFiles(commands), sandbox=Unshared(commands), rollback=LocalRollback(commands)
+    )

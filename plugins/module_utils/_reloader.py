@@ -1,0 +1,111 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The connections of the living pluto, changed one by one.
+
+By `ipsec whack` and `ipsec addconn`: `ipsec auto` is gone in Libreswan 5. Never by `whack --rereadcerts`, which crashes
+a pluto up to 4.10 that has active connections; and a connection is never added that pluto holds, for that would end its
+tunnel, and leave subnets loaded that the new definition does not have.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ._definitions import setup, sharers, stranded, up
+from ._errors import DaemonError
+from ._pluto import ANSWER_TIMEOUT, LocalPluto
+from ._rehearsal import SECRETS, held, rehearse
+from ._reload import Reload
+from ._secrets import changed, note, signature
+from ._whack import parse_status
+
+if t.TYPE_CHECKING:
+    from ._model import Process
+    from ._ports import CommandsApart
+    from ._reload import Holding
+
+LOAD_TIMEOUT = 60.0
+"""Seconds that a connection has to be loaded; it may have a name to resolve."""
+END_TIMEOUT = 120.0
+"""Seconds that the end of a connection's SAs may take: it runs a script for each, and waits for the peer's word."""
+INITIATE_TIMEOUT = 2.0
+"""Seconds that the order to start a connection takes at most."""
+WHACK_ERRORS = range(20, 100)
+"""Exit statuses by which whack tells that pluto refused: include/oswlog.h of Openswan, lswlog.h of Libreswan."""
+
+
+class LocalReloader(LocalPluto):
+    """See the port `Reloader`."""
+
+    def __init__(self, commands: CommandsApart, *, config: str) -> None:
+        super().__init__(commands, config=config)
+        self._apart = commands
+
+    def compare(self) -> Reload:
+        """See Reloader.compare."""
+        status = self._status()
+        answer = parse_status(status, "")
+        return Reload(
+            held=held(status),
+            wanted=self._wanted,
+            auto=self._auto,
+            sharers=sharers(answer),
+            up=up(answer),
+            stranded=stranded(answer),
+            new_secrets=changed(self._process(), setup(status).get("secrets", SECRETS)),
+        )
+
+    @functools.cached_property
+    def _auto(self) -> dict[str, str]:
+        """The auto= of every connection that is to be loaded."""
+        return {name: auto for name, auto in self.configured().items() if auto != "ignore"}
+
+    @functools.cached_property
+    def _wanted(self) -> Holding:
+        tried = rehearse(self._apart, self.config)
+        wanted = {name: fields for name, fields in tried.connections.items() if name in self._auto}
+        return tried._replace(connections=wanted)
+
+    def reread_secrets(self) -> None:
+        """See Reloader.reread_secrets."""
+        signed = signature(setup(self._status()).get("secrets", SECRETS))
+        self._order("--rereadsecrets")
+        note(self._process(), signed)
+
+    def delete(self, name: str) -> None:
+        """See Reloader.delete. 5.2 tells the peer of the end of a Child SA only when asked to end it first."""
+        self._order("--name", name, "--terminate", timeout=END_TIMEOUT)
+        self._order("--name", name, "--delete", timeout=END_TIMEOUT)
+
+    def load(self, name: str) -> None:
+        """See Reloader.load. addconn(8) with a name neither starts nor routes."""
+        done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
+        if done.status != 0:
+            raise DaemonError(f"pluto did not load connection {name}: {done.reason}", connection=name)
+
+    def start(self, name: str) -> None:
+        """See Reloader.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""
+        self._ipsec("whack", "--name", name, "--initiate", "--asynchronous", timeout=INITIATE_TIMEOUT)
+
+    def route(self, name: str) -> None:
+        """See Reloader.route."""
+        self._order("--name", name, "--route")
+
+    def _status(self) -> str:
+        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        if status.status != 0:
+            raise DaemonError(f"pluto does not answer: {status.reason}; run the task again")
+        return status.out
+
+    def _process(self) -> Process:
+        for process in self.processes():
+            return process
+        raise DaemonError("pluto has ended meanwhile; run the task again")
+
+    def _order(self, *options: str, timeout: float = ANSWER_TIMEOUT) -> None:
+        done = self._ipsec("whack", *options, timeout=timeout)
+        if done.status is None or done.status in WHACK_ERRORS:
+            raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")

@@ -1,0 +1,72 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether the secrets' files have changed since pluto read them. Of their content only includes are looked at."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ._model import Process
+
+STAMP = "/run/xswan-ipsec.secrets"
+"""Which pluto was last told to read its secrets, and the files' signature then. In memory: a boot makes it void."""
+DEPTH = 10
+"""Of includes: ipsec.secrets(5)."""
+
+
+def changed(process: Process, path: str, stamp: str = STAMP) -> bool:
+    """Whether this pluto has to read its secrets again; for one that we never told, whether they are newer than it."""
+    try:
+        with open(stamp, encoding="utf-8") as file:
+            pid, started, signed = file.read().split()
+        if (pid, started) == _identity(process):
+            return signed != signature(path)
+    except (FileNotFoundError, ValueError):
+        pass  # never told, or a stamp that is not whole: the clock must do
+    newest = max((os.stat(file).st_ctime for file in secret_files(path)), default=0.0)
+    return newest > process.started
+
+
+def note(process: Process, signed: str, stamp: str = STAMP) -> None:
+    """Remember that this pluto has read the files that have this signature."""
+    new = f"{stamp}.new"
+    with open(
+        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8"
+    ) as file:
+        file.write(" ".join((*_identity(process), signed)))
+    os.replace(new, stamp)
+
+
+def signature(path: str) -> str:
+    """What differs when one of the files has been written, replaced, added or removed. Not made of their content."""
+    digest = hashlib.sha256()
+    for file in secret_files(path):
+        told = os.stat(file)
+        digest.update(f"{file}\0{told.st_ino} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def secret_files(path: str) -> tuple[str, ...]:
+    """The file and all that it includes, sorted; those that are there."""
+    found: set[str] = set()
+    todo = [(path, 0)]
+    while todo:
+        file, depth = todo.pop()
+        if file in found or depth > DEPTH or not os.path.isfile(file):
+            continue
+        found.add(file)
+        with open(file, encoding="utf-8", errors="surrogateescape") as text:
+            patterns = [line.split(maxsplit=1)[1].strip().strip('"') for line in text if line.startswith("include ")]
+        for pattern in patterns:
+            todo += [(match, depth + 1) for match in glob.glob(os.path.join(os.path.dirname(file), pattern))]
+    return tuple(sorted(found))
+
+
+def _identity(process: Process) -> tuple[str, str]:
+    return (str(process.pid), repr(process.started))

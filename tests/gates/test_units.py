@@ -1,0 +1,52 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The unit tests once more, as others run them: by ansible-test, and counting what they reach.
+
+Both leave out what takes long, and has run before.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from gates.tools import BIN, run
+from project import ROOT
+
+UNITS = "tests/unit/plugins"
+WALKS = [f"{UNITS}/module_utils/test__{name}.py" for name in ("product", "walks")]
+
+
+def test_ansible_test_units() -> None:
+    """Those of modules and filters, in an environment of ansible-test's own, with no settings of ours."""
+    command = [
+        "dev/ansible_test.py",
+        "dev",
+        "units",
+        "--venv",
+        "--color",
+        "no",
+        f"{UNITS}/modules/",
+        f"{UNITS}/filter/",
+    ]
+    output = run(sys.executable, *command)
+    for part in ("modules", "controller"):
+        assert f"python3.{sys.version_info.minor}-{part}-units.xml" in output, output
+
+
+def test_coverage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every branch of the pure core is reached; what is reached of all module_utils is printed."""
+    pure = sorted(runpy.run_path(str(ROOT / f"{UNITS}/module_utils/test_imports.py"))["PURE"])
+    data = f"--data-file={tmp_path / 'coverage'}"
+    left_out = [word for path in WALKS for word in ("--ignore", path)]
+    measured = ["run", data, "--source", "plugins/module_utils", "-m", "pytest", "-q", f"{UNITS}/module_utils"]
+    run(BIN / "coverage", *measured, *left_out)
+    total = run(BIN / "coverage", "report", data, "--format=total").strip()
+    with capsys.disabled():
+        print(f"\nmodule_utils by unit tests alone, lines and branches: {total} % ")
+    files = ",".join(f"plugins/module_utils/{name}.py" for name in pure)
+    run(BIN / "coverage", "report", data, f"--include={files}", "--fail-under=100")

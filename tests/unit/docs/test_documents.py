@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents say of the rest of the project: links that lead somewhere, and lists that are whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+import typing as t
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import CURES
+from ansible_collections.xswan.ipsec.plugins.module_utils._reasons import CAUSES
+from project import ROOT, files
+
+MARKDOWN = [path for path in files() if path.endswith(".md")]
+UTILS = ROOT / "plugins/module_utils"
+
+
+def text_of(path: str) -> str:
+    """A document without what stands in its fences, where nothing is a link or a headline."""
+    return re.sub(r"^```.*?^```$", "", (ROOT / path).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: str) -> set[str]:
+    """The anchors that a forge and the site make of a document's headlines."""
+    heads = re.findall(r"^#+ (.+)$", text_of(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", MARKDOWN)
+def test_links_within_the_project_lead_somewhere(path: str) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _hash, anchor = target.partition("#")
+        there = (ROOT / path).parent / name if name else ROOT / path
+        if not there.exists() or (anchor and anchor not in anchors(str(there.resolve().relative_to(ROOT)))):
+            dead.append(target)
+    assert not dead
+
+
+def test_a_dead_link_would_be_found() -> None:
+    assert "what-it-takes" in anchors("docs/getting-started.md")
+    assert "what-it-never-took" not in anchors("docs/getting-started.md")
+    assert len(MARKDOWN) > 10
+
+
+def findings() -> set[str]:
+    """The ids of all findings, by the calls of `Finding` in the source."""
+    found = set()
+    for path in UTILS.glob("_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+                first = node.args[0]
+                if isinstance(first, ast.Constant):
+                    found.add(str(first.value))
+                else:
+                    # only of a configuration: f"config-{fault.kind}"
+                    assert ast.unparse(first) == "f'config-{fault.kind}'", ast.unparse(first)
+                    found |= {"config-missing", "config-invalid"}
+    return found
+
+
+def listed(section: str) -> set[str]:
+    """The ids in the first column of the table below a headline of docs/troubleshooting.md."""
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    body = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `([a-z-]+)` \|", body, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("section", "ids"),
+    [
+        ("Findings of a gateway", findings),
+        ("Reasons of a tunnel", lambda: set(CAUSES)),
+        ("What `ipsec_config` refuses", lambda: set(CURES)),
+    ],
+    ids=["findings", "reasons", "refusals"],
+)
+def test_the_guide_has_every_id_and_no_other(section: str, ids: t.Callable[[], set[str]]) -> None:
+    assert len(ids()) > 10
+    assert listed(section) == ids()
+
+
+def test_every_page_of_the_site_is_in_its_index() -> None:
+    """Sphinx finds a page that is in no index; this finds one that the index of a guide names in vain."""
+    index = (ROOT / "docs/index.rst").read_text(encoding="utf-8")
+    pages = {
+        path.removeprefix("docs/").rpartition(".")[0] for path in files() if re.match(r"docs/[\w-]+\.(md|rst)$", path)
+    }
+    assert set(re.findall(r"^   ([\w-]+)$", index, re.MULTILINE)) == pages - {"index"}

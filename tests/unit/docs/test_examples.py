@@ -1,0 +1,220 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every example in the documents and in EXAMPLES: its tasks fit the modules, its variables fit the role."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import typing as t
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.playbook.play import Play
+from ansible.playbook.task import Task
+
+from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
+from project import ROOT, files
+
+Spec = dict[str, t.Any]
+COLLECTION = "xswan.ipsec."
+ROLE: Spec = yaml.safe_load((ROOT / "roles/ipsec/meta/argument_specs.yml").read_text(encoding="utf-8"))
+VARIABLES: Spec = ROLE["argument_specs"]["main"]["options"]
+WORDS_OF_PLAY = set(Play.fattributes) | {"hosts"}
+WORDS_OF_TASK = set(Task.fattributes) | {"block", "rescue", "always"}
+
+
+class Example(t.NamedTuple):
+    """A piece of YAML that a reader may copy."""
+
+    place: str
+    """File and line."""
+    content: t.Any
+
+
+def fenced() -> t.Iterator[Example]:
+    """The examples in the documents."""
+    for path in files():
+        if not path.endswith(".md"):
+            continue
+        text = (ROOT / path).read_text(encoding="utf-8")
+        for match in re.finditer(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            line = text[: match.start()].count("\n") + 2
+            yield Example(f"{path}:{line}", yaml.safe_load(match[1]))
+
+
+def documented() -> t.Iterator[Example]:
+    """The examples of modules and filters."""
+    for path in files():
+        if not re.match(r"plugins/(modules|filter)/\w+\.(py|yml)$", path):
+            continue
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if path.endswith(".yml"):
+            examples = yaml.safe_load(text).get("EXAMPLES")
+        else:
+            values = {
+                node.targets[0].id: node.value
+                for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            }
+            examples = ast.literal_eval(values["EXAMPLES"]) if "EXAMPLES" in values else None
+        if examples is not None:
+            yield Example(path, yaml.safe_load(examples))
+
+
+EXAMPLES = [*fenced(), *documented()]
+
+
+def spec_of(module: str) -> Spec:
+    """What a module of ours gives to AnsibleModule: argument_spec and the rules between arguments."""
+    caught: Spec = {}
+
+    class Caught(Exception):  # noqa: N818  it is no error
+        """The module has said what it takes."""
+
+    def catch(**spec: t.Any) -> t.NoReturn:
+        caught.update(spec)
+        raise Caught
+
+    source = importlib.import_module(f"ansible_collections.{COLLECTION}plugins.modules.{module}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "AnsibleModule", catch)
+        with pytest.raises(Caught):
+            source.main()
+    return caught
+
+
+def concrete(value: t.Any, spec: Spec) -> t.Any:
+    """The value, and for a template one that its type allows; what it will be nobody knows yet."""
+    kind = spec.get("type", "str")
+    if isinstance(value, str) and "{{" in value:
+        stand_in = {"bool": True, "int": 1, "list": [], "dict": {}}
+        return spec["choices"][0] if "choices" in spec else stand_in.get(kind, value)
+    if isinstance(value, dict) and "options" in spec:
+        return {key: concrete(each, spec["options"].get(key, {})) for key, each in value.items()}
+    if isinstance(value, list) and kind == "list":
+        inner = {**spec, "type": spec.get("elements", "str")}
+        return [concrete(each, inner) for each in value]
+    return value
+
+
+def mistakes(arguments: t.Mapping[str, t.Any], options: Spec, **rules: t.Any) -> list[str]:
+    """What Ansible would say of these arguments."""
+    given = {key: concrete(value, options.get(key, {})) for key, value in arguments.items()}
+    found: list[str] = ArgumentSpecValidator(options, **rules).validate(given).error_messages
+    return found
+
+
+def of_task(task: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What is wrong with a task."""
+    for word in ("block", "rescue", "always"):
+        for each in task.get(word, ()):
+            yield from of_task(each)
+    actions = [key for key in task if key not in WORDS_OF_TASK and not key.startswith("with_")]
+    if "block" in task:
+        assert not actions
+        return
+    (action,) = actions
+    if not action.startswith(COLLECTION):
+        yield from of_builtin(action, task[action])
+        return
+    given = spec_of(action.removeprefix(COLLECTION))
+    rules = {key: given[key] for key in ("mutually_exclusive", "required_one_of") if key in given}
+    yield from mistakes(task[action] or {}, given["argument_spec"], **rules)
+
+
+def of_builtin(action: str, arguments: t.Any) -> t.Iterator[str]:
+    """What is wrong with a task whose module comes with Ansible. It has to be named in full."""
+    match = re.match(r"ansible\.builtin\.(\w+)$", action)
+    if not match:
+        yield f"{action} is not named in full"
+    elif importlib.util.find_spec(f"ansible.modules.{match[1]}") is None:
+        yield f"{action} does not exist"
+    elif isinstance(arguments, dict) and match[1] != "set_fact":
+        documentation = yaml.safe_load(importlib.import_module(f"ansible.modules.{match[1]}").DOCUMENTATION)
+        known = {name for key, option in documentation["options"].items() for name in (key, *option.get("aliases", ()))}
+        # those of files are documented in a fragment
+        yield from (f"{action} has no {key}" for key in set(arguments) - known - {"mode", "owner", "group"})
+
+
+def of_variables(variables: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What is wrong with the role's variables among these."""
+    ours = {key: value for key, value in variables.items() if key.startswith("ipsec_")}
+    yield from mistakes(ours, VARIABLES)
+    # and what the role itself would say before it touches a gateway; of a topology only an inventory can tell
+    plain = {"ipsec_config_setup", "ipsec_connection_defaults", "ipsec_connections", "ipsec_secrets"}
+    given = {key: concrete(value, VARIABLES[key]) for key, value in ours.items() if key in plain}
+    for secret in given.get("ipsec_secrets") or ():
+        secret.update((key, "x" * 20) for key in ("psk", "xauth", "ppk") if key in secret)
+    yield from configuration({"ipsec_topology": [], **given}, "gw1", {}, lambda host: None)["mistakes"]
+
+
+def of_play(play: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What is wrong with a play."""
+    yield from (f"a play has no {word}" for word in set(play) - WORDS_OF_PLAY)
+    for section in ("pre_tasks", "tasks", "post_tasks", "handlers"):
+        for task in play.get(section, ()):
+            yield from of_task(task)
+    for role in play.get("roles", ()):
+        name = role if isinstance(role, str) else role["role"]
+        if name != f"{COLLECTION}ipsec":
+            yield f"there is no role {name}"
+        if isinstance(role, dict):
+            yield from of_variables({key: value for key, value in role.items() if key != "role"})
+    yield from of_variables(play.get("vars", {}))
+
+
+def of_inventory(node: t.Any) -> t.Iterator[str]:
+    """What is wrong with the role's variables anywhere in an inventory, or in a file of variables."""
+    if not isinstance(node, dict):
+        return
+    yield from of_variables(node)
+    for key, value in node.items():
+        if not key.startswith("ipsec_"):
+            yield from of_inventory(value)
+
+
+def of_example(content: t.Any) -> list[str]:
+    """What is wrong with an example, whatever it is one of."""
+    if isinstance(content, dict):
+        return list(of_inventory(content))
+    assert isinstance(content, list), "neither tasks, nor plays, nor variables"
+    plays = [each for each in content if "hosts" in each]
+    tasks = [each for each in content if "hosts" not in each]
+    return [*(m for play in plays for m in of_play(play)), *(m for task in tasks for m in of_task(task))]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.place)
+def test_example(example: Example) -> None:
+    assert of_example(example.content) == []
+
+
+def test_every_module_and_filter_has_one() -> None:
+    places = {example.place for example in EXAMPLES}
+    wanted = {path for path in files() if re.match(r"plugins/modules/\w+\.py$", path)}
+    assert wanted <= places
+    assert len(places) > 30
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"name": "a", "xswan.ipsec.ipsec_setup": {"state": "begun"}}], "must be one of"),
+        ([{"name": "a", "xswan.ipsec.ipsec_setup": {"stat": "started"}}], "stat"),
+        ([{"name": "a", "xswan.ipsec.ipsec_setup": {}}], "one of the following is required"),
+        ([{"name": "a", "debug": {"msg": "x"}}], "not named in full"),
+        ([{"name": "a", "ansible.builtin.debugg": {"msg": "x"}}], "does not exist"),
+        ([{"name": "a", "ansible.builtin.debug": {"message": "x"}}], "has no message"),
+        ([{"hosts": "all", "task": []}], "no task"),
+        ([{"hosts": "all", "roles": [{"role": "xswan.ipsec.ipsec", "ipsec_wai": "none"}]}], "ipsec_wai"),
+        ({"gw": {"hosts": {"a": {"ipsec_gateway": {"adress": "192.0.2.1"}}}}}, "adress"),
+        ({"ipsec_secrets": [{"ids": ["@a"], "pskk": "x"}]}, "pskk"),
+        ({"ipsec_connections": [{"left": "192.0.2.1"}]}, "name"),
+    ],
+)
+def test_a_mistake_is_found(content: t.Any, said: str) -> None:
+    assert any(said in mistake for mistake in of_example(content)), of_example(content)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The orders that pluto gets. What real ones do with them is seen in tests/integration."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._reloader import LocalReloader
+
+
+class Recorder:
+    """Commands that are only written down; each ends in the same way."""
+
+    def __init__(self, status: int | None = 0, err: str = "") -> None:
+        self.status, self.err = status, err
+        self.orders: list[str] = []
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        # the programs of `ipsec` are called by path where they are found
+        words = argv[1:] if argv[0] == "ipsec" else (argv[0].rpartition("/")[2], *argv[1:])
+        self.orders.append(" ".join(words))
+        return Completed(argv, self.status, "", self.err)
+
+    def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+        raise AssertionError("no sandbox is needed for an order")
+
+
+def reloader(recorder: Recorder) -> LocalReloader:
+    return LocalReloader(recorder, config="/etc/ipsec.conf")
+
+
+def test_orders() -> None:
+    """Neither `ipsec auto`, which 5.x does not have, nor --replace, which leaves subnets, nor --rereadcerts."""
+    recorder = Recorder()
+    for order in ("delete", "load", "start", "route"):
+        getattr(reloader(recorder), order)("a")
+    assert recorder.orders == [
+        "whack --name a --terminate",
+        "whack --name a --delete",
+        "addconn --config /etc/ipsec.conf a",
+        "whack --name a --initiate --asynchronous",
+        "whack --name a --route",
+    ]
+
+
+@pytest.mark.parametrize("status", [20, 33, None])
+def test_a_refusal_is_an_error_in_the_programs_words(status: int | None) -> None:
+    for order in ("delete", "load", "route"):
+        with pytest.raises(DaemonError, match="no end in time" if status is None else "no connection named"):
+            getattr(reloader(Recorder(status, "no connection named a")), order)("a")
+
+
+def test_what_the_peer_makes_of_a_start_is_not_asked() -> None:
+    for status in (20, None):
+        reloader(Recorder(status)).start("a")
+
+
+def test_a_pluto_that_does_not_answer() -> None:
+    with pytest.raises(DaemonError, match="pluto does not answer: connection refused; run the task again"):
+        reloader(Recorder(1, "connection refused")).compare()
