@@ -96,7 +96,7 @@ def tunnels(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, tuple[Tu
         for gateway in reversed(made.gateways.values()):
             gateway.run("systemctl restart ipsec", timeout=120)
         for tunnel in found:
-            wait_until(functools.partial(started, tunnel), 120, f"{tunnel.name} up")
+            wait_until(functools.partial(started, tunnel), 300, f"{tunnel.name} up")
         yield made, found
     finally:
         for gateway in made.gateways.values():
@@ -142,7 +142,7 @@ def started(tunnel: Tunnel) -> bool:
     """Whether it is up; if not, it is started by hand: plutos that start many at once give some of them up."""
     if carries(tunnel):
         return True
-    tunnel.left.run(f"timeout 10 ipsec whack --name {tunnel.name} --initiate", check=False, timeout=60)
+    tunnel.left.run(f"timeout 30 ipsec whack --name {tunnel.name} --initiate", check=False, timeout=60)
     return False
 
 
