@@ -708,6 +708,6 @@ class FakeRollback:
         self._fake.change("arm", DaemonError("cannot prepare to take the configuration back"))
         self._fake.record = record
 
-    def disarm(self) -> None:
+    def disarm(self, past: str | None = None) -> None:
         self._fake.calls.append("disarm")
-        self._fake.record = None
+        self._fake.record, self._fake.taken_back = None, past

@@ -75,8 +75,8 @@ class Rollback(t.Protocol):
         DependencyError or DaemonError when it cannot be.
         """
 
-    def disarm(self) -> None:
-        """Leave the files as they are; nothing stays of the record and the timer."""
+    def disarm(self, past: str | None = None) -> None:
+        """Leave the files as they are; nothing stays of the record and the timer but this sentence, if there is one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -38,15 +38,23 @@ class Pending(t.NamedTuple):
 
 def confirm(host: ConfigHost, *, check_mode: bool) -> dict[str, t.Any]:
     """Let the installed configuration stay; ConfigError when it has already been taken back."""
+    if check_mode:
+        record = _still_pending(host)
+    else:
+        # not while it is taken back
+        with host.guard.exclusive(LOCK_TIMEOUT):
+            record = _still_pending(host)
+            if record is not None:
+                host.rollback.disarm()
+                host.journal.write(f"confirmed {', '.join(file.path for file in record.files)}")
+    return {"changed": record is not None, "files": [file.path for file in record.files] if record else []}
+
+
+def _still_pending(host: ConfigHost) -> Pending | None:
     past = host.rollback.past()
     if past is not None:
         raise ConfigError(f"too late to confirm: {past}; correct the configuration and install it again")
-    record = host.rollback.pending()
-    if record is not None and not check_mode:
-        with host.guard.exclusive(LOCK_TIMEOUT):
-            host.rollback.disarm()
-        host.journal.write(f"confirmed {', '.join(file.path for file in record.files)}")
-    return {"changed": record is not None, "files": [file.path for file in record.files] if record else []}
+    return host.rollback.pending()
 
 
 def arm(host: ConfigHost, config: str, before: tuple[File, ...], seconds: int, keep: int) -> None:
@@ -58,22 +66,27 @@ def arm(host: ConfigHost, config: str, before: tuple[File, ...], seconds: int, k
     host.rollback.arm(record, seconds)
 
 
-def take_back(record: Pending, host: ConfigHost, reload: ReloadHost, *, booted: bool) -> str:
-    """Put the files back, and give the pluto that runs its old connections; what was done, as a sentence.
+def take_back(host: ConfigHost, reload: ReloadHost, *, booted: bool) -> str | None:
+    """Put the files back that wait to be confirmed, and give the pluto that runs its old connections.
 
-    `reload` is the same host.
-    After a boot (`booted`) pluto is not touched: it starts later, and reads them then.
+    `reload` is the same host. After a boot (`booted`) pluto is not touched: it starts later, and reads them then.
+    Returns a sentence on what was done; None when nothing waits any more.
     """
     # only the gateway's own program needs it, not the module
     from ._converge import converge
 
     with host.guard.exclusive(LOCK_TIMEOUT):
+        # whoever held the lock may have confirmed
+        record = host.rollback.pending()
+        if record is None:
+            return None
         changes = tuple(file for file in record.files if host.files.read(file.path) != file.text)
         if changes:
             host.files.install(changes, record.keep)
-    when = datetime.datetime.fromtimestamp(host.clock.epoch(), datetime.timezone.utc)
-    names = ", ".join(file.path for file in record.files)
-    said = f"nobody confirmed {names} in time, so at {when:%Y-%m-%d %H:%M:%S} UTC it was made what it had been"
+        when = datetime.datetime.fromtimestamp(host.clock.epoch(), datetime.timezone.utc)
+        names = ", ".join(file.path for file in record.files)
+        said = f"nobody confirmed {names} in time, so at {when:%Y-%m-%d %H:%M:%S} UTC it was made what it had been"
+        host.rollback.disarm(said)
     if booted or not record.running:
         return said
     try:

@@ -131,8 +131,10 @@ class LocalRollback:
         if done.status not in (0, fine):
             raise DaemonError(f"systemctl {' '.join(args)}: {done.reason}")
 
-    def disarm(self) -> None:
+    def disarm(self, past: str | None = None) -> None:
         """See Rollback.disarm."""
+        if past is not None:
+            _write(self._past, past.encode())
         # first of all, so that nothing comes back, whatever else fails; a process that waits ends when it is gone
         _remove(self._record)
         if os.path.exists(BOOT_UNIT):
@@ -165,16 +167,14 @@ class LocalRollback:
         said = self._read()
         if said is None:
             return
-        record = _record(said)
-        here, reload = hosts(record.config)
+        here, reload = hosts(said["config"])
         try:
-            told = take_back(record, here, reload, booted=said["boot"] != _boot())
+            told = take_back(here, reload, booted=said["boot"] != _boot())
         except IPsecError as exc:
-            here.journal.write(f"cannot take the configuration back that nobody has confirmed: {exc}")
+            here.journal.write(f"cannot take back the configuration that nobody has confirmed: {exc}")
             raise
-        here.journal.write(told)
-        _write(self._past, told.encode())
-        self.disarm()
+        if told is not None:
+            here.journal.write(told)
 
     def _read(self) -> dict[str, t.Any] | None:
         try:

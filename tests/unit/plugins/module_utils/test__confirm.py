@@ -48,7 +48,8 @@ def test_what_is_not_confirmed_is_taken_back(fake: FakeHost) -> None:
     assert fake.record.until == fake.clock.epoch() + 60
     assert fake.calls.index("arm") < fake.calls.index("install")
     plutos = list(fake.plutos)
-    said = take_back(fake.record, fake.host(), fake.host(), booted=False)
+    said = take_back(fake.host(), fake.host(), booted=False)
+    assert said is not None
     assert named(fake) == before
     assert "nobody confirmed /etc/ipsec.d/more.conf, /etc/ipsec.secrets, /etc/ipsec.conf in time" in said
     assert said.endswith(", and pluto took it over")
@@ -62,7 +63,8 @@ def test_a_pluto_that_cannot_be_reloaded_is_restarted(fake: FakeHost) -> None:
     plutos = list(fake.plutos)
     fake.held = {}
     fake.fail = f"load {next(iter(fake.wanted))}"
-    said = take_back(fake.record, fake.host(), fake.host(), booted=False)
+    said = take_back(fake.host(), fake.host(), booted=False)
+    assert said is not None
     assert "and pluto was restarted, for it could not be reloaded: " in said
     assert fake.plutos != plutos
 
@@ -76,7 +78,7 @@ def test_pluto_is_left_alone_after_a_boot_and_where_there_was_none(
     before, plutos = named(fake), list(fake.plutos)
     change(fake, *NEWS)
     assert fake.record is not None
-    take_back(fake.record, fake.host(), fake.host(), booted=booted)
+    take_back(fake.host(), fake.host(), booted=booted)
     assert (named(fake), fake.plutos) == (before, plutos)
 
 
@@ -90,6 +92,19 @@ def test_what_is_confirmed_stays(fake: FakeHost) -> None:
     assert named(fake) == after
     assert fake.log[-1] == f"confirmed {MORE}, {SECRETS}, {CONFIG}"
     assert confirm(fake.host(), check_mode=False)["changed"] is False
+
+
+def test_what_was_confirmed_in_the_last_moment_is_not_taken_back(fake: FakeHost) -> None:
+    """And what was taken back in the last moment is not confirmed."""
+    change(fake, *NEWS)
+    after = named(fake)
+    confirm(fake.host(), check_mode=False)
+    assert take_back(fake.host(), fake.host(), booted=False) is None
+    assert named(fake) == after
+    change(fake, File(CONFIG, OLD))
+    take_back(fake.host(), fake.host(), booted=False)
+    with pytest.raises(ConfigError, match="too late to confirm: nobody confirmed"):
+        confirm(fake.host(), check_mode=False)
 
 
 def test_it_can_be_too_late_to_confirm_until_the_next_configuration(fake: FakeHost) -> None:
@@ -110,7 +125,7 @@ def test_two_changes_are_taken_back_to_before_the_first(fake: FakeHost) -> None:
     change(fake, File(CONFIG, NEW + " esp=aes256\n"), File(MORE, "conn two\n"))
     assert fake.record is not None
     assert fake.record.until == fake.clock.epoch() + 60
-    take_back(fake.record, fake.host(), fake.host(), booted=True)
+    take_back(fake.host(), fake.host(), booted=True)
     assert named(fake) == before
 
 
@@ -170,7 +185,7 @@ def test_files_that_are_as_they_were_are_not_written_again(fake: FakeHost) -> No
         else:
             fake.files[file.path] = (file.mode, file.text)
     fake.calls.clear()
-    take_back(fake.record, fake.host(), fake.host(), booted=True)
+    take_back(fake.host(), fake.host(), booted=True)
     assert "install" not in fake.calls
 
 
