@@ -41,7 +41,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload, Unread
 from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
 from contract.contract import WholeHost
 
@@ -119,7 +119,7 @@ class FakeHost:
         """Connections that pluto believes in, and whose peer has given up their Child SAs."""
         self.up: set[str] = set()
         """Connections with a tunnel."""
-        self.new_secrets = False
+        self.unread: set[Unread] = set()
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -213,7 +213,7 @@ class FakeHost:
         pluto = Process(next(self._pids), started=self.clock.now())
         self.plutos.append(pluto)
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
-        self.held, self.new_secrets, self.nhelpers = dict(self.wanted), False, (self.nhelpers[1],) * 2
+        self.held, self.unread, self.nhelpers = dict(self.wanted), set(), (self.nhelpers[1],) * 2
         self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
@@ -457,11 +457,11 @@ class FakeReloader:
         auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
         sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
-        return Reload(held, wanted, auto, sharers, up, stranded, self.fake.new_secrets)
+        return Reload(held, wanted, auto, sharers, up, stranded, tuple(sorted(self.fake.unread)))
 
-    def reread_secrets(self) -> None:
-        self.fake.change("reread_secrets", DaemonError("pluto does not read its secrets"))
-        self.fake.new_secrets = False
+    def reread(self, what: Unread) -> None:
+        self.fake.change(f"reread {what}", DaemonError(f"pluto does not read its {what}"))
+        self.fake.unread.discard(what)
 
     def delete(self, name: str) -> None:
         self.fake.change(f"delete {name}", DaemonError("pluto does not delete"))

@@ -30,6 +30,12 @@ if t.TYPE_CHECKING:
     from ._reload_host import Reloader
 
 
+Unread = t.Literal["secrets", "policy groups"]
+"""What pluto reads only when it is told to."""
+GROUPS = ("%group", "%opportunisticgroup")
+"""Peers that stand for those of a policy group: ipsec.conf(5)."""
+
+
 class Holding(t.NamedTuple):
     """The connections that a pluto holds, and its settings, as it was told to make them."""
 
@@ -53,8 +59,8 @@ class Reload(t.NamedTuple):
     """Connections with a tunnel, or on the way to one."""
     stranded: tuple[str, ...]
     """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
-    new_secrets: bool
-    """The secrets' files have changed since pluto read them."""
+    unread: tuple[Unread, ...]
+    """What has changed in files since pluto read them."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -78,6 +84,10 @@ class Reload(t.NamedTuple):
         held, wanted = self.held.setup, self.wanted.setup
         return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
 
+    def for_group(self, name: str) -> bool:
+        """Whether a connection that is wanted stands for the members of a policy group."""
+        return any(group in told for told in self.wanted.connections[name] for group in GROUPS)
+
     def without(self, name: str) -> Reload:
         """What is left when a connection is deleted, and with it the IKE SA that it owns."""
         return self._replace(
@@ -89,21 +99,27 @@ class Reload(t.NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class RereadSecrets:
-    """Have pluto read the secrets' files again; no SA is touched."""
+class Reread:
+    """Have pluto read files again; no SA is touched."""
 
-    title: str = "read the secrets again"
+    what: Unread
+
+    @property
+    def title(self) -> str:
+        """What is read."""
+        return f"read the {self.what} again"
 
     def check(self, host: Host, state: State) -> None:
         """Pluto answered a moment ago."""
 
     def apply(self, host: Host) -> None:
         """Read them."""
-        _reloader(host).reread_secrets()
+        _reloader(host).reread(self.what)
 
     def predict(self, state: State) -> State:
         """They are those of the files."""
-        return state._replace(reload=_compared(state)._replace(new_secrets=False))
+        compared = _compared(state)
+        return state._replace(reload=compared._replace(unread=tuple(w for w in compared.unread if w != self.what)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,8 +261,8 @@ def _reloader(host: Host) -> Reloader:
 
 
 def _connection_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
-    if reload.new_secrets:
-        yield RereadSecrets()
+    if "secrets" in reload.unread:
+        yield Reread("secrets")
     ending = (*reload.undeclared, *reload.different)
     why = _reasons(reload, ending)
     for name in reload.undeclared:
@@ -258,6 +274,9 @@ def _connection_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
         yield LoadConnection(name, _order(reload, name), replace=True, why=why[name])
     for name in reload.missing:
         yield LoadConnection(name, _order(reload, name))
+    # what was loaded just now for a group has no members yet
+    if "policy groups" in reload.unread or any(map(reload.for_group, (*reload.different, *why, *reload.missing))):
+        yield Reread("policy groups")
     for name in sorted(set(reload.held.connections) - {*ending, *why} - reload.up):
         if desired.start_idle and reload.auto[name] == "start":
             yield StartConnection(name)

@@ -12,7 +12,7 @@ import typing as t
 from ._host import Host
 
 if t.TYPE_CHECKING:
-    from ._reload import Reload
+    from ._reload import Reload, Unread
 
 
 class Reloader(t.Protocol):
@@ -26,8 +26,8 @@ class Reloader(t.Protocol):
         does not answer; DependencyError where there can be no throw-away pluto to ask.
         """
 
-    def reread_secrets(self) -> None:
-        """Have pluto read the secrets' files again; DaemonError when it does not."""
+    def reread(self, what: Unread) -> None:
+        """Have pluto read these files again; DaemonError when it does not."""
 
     def delete(self, name: str) -> None:
         """Delete a connection with its SAs, and tell the peer; DaemonError when pluto does not answer."""

@@ -19,14 +19,16 @@ from ._errors import DaemonError
 from ._pluto import ANSWER_TIMEOUT, LocalPluto
 from ._rehearsal import SECRETS, held, rehearse
 from ._reload import Reload
-from ._secrets import changed, note, signature
+from ._unread import STAMPS, changed, group_files, note, secret_files, signature
 from ._whack import parse_status
 
 if t.TYPE_CHECKING:
     from ._model import Process
     from ._ports import CommandsApart
-    from ._reload import Holding
+    from ._reload import Holding, Unread
 
+FOLDER = "/etc/ipsec.d"
+"""What pluto takes for `ipsecdir`."""
 LOAD_TIMEOUT = 60.0
 """Seconds that a connection has to be loaded; it may have a name to resolve."""
 END_TIMEOUT = 120.0
@@ -48,6 +50,7 @@ class LocalReloader(LocalPluto):
         """See Reloader.compare."""
         status = self._status()
         answer = parse_status(status, "")
+        process = self._process()
         return Reload(
             held=held(status),
             wanted=self._wanted,
@@ -55,7 +58,7 @@ class LocalReloader(LocalPluto):
             sharers=sharers(answer),
             up=up(answer),
             stranded=stranded(answer),
-            new_secrets=changed(self._process(), setup(status).get("secrets", SECRETS)),
+            unread=tuple(what for what in STAMPS if changed(process, _files(what, status), STAMPS[what])),
         )
 
     @functools.cached_property
@@ -69,11 +72,11 @@ class LocalReloader(LocalPluto):
         wanted = {name: fields for name, fields in tried.connections.items() if name in self._auto}
         return tried._replace(connections=wanted)
 
-    def reread_secrets(self) -> None:
-        """See Reloader.reread_secrets."""
-        signed = signature(setup(self._status()).get("secrets", SECRETS))
-        self._order("--rereadsecrets")
-        note(self._process(), signed)
+    def reread(self, what: Unread) -> None:
+        """See Reloader.reread. Policy groups are read by whack_listen() of pluto's rcv_whack.c, 3.32 to 5.x."""
+        signed = signature(_files(what, self._status()))
+        self._order("--rereadsecrets" if what == "secrets" else "--listen")
+        note(self._process(), signed, STAMPS[what])
 
     def delete(self, name: str) -> None:
         """See Reloader.delete. 5.2 tells the peer of the end of a Child SA only when asked to end it first."""
@@ -109,3 +112,10 @@ class LocalReloader(LocalPluto):
         done = self._ipsec("whack", *options, timeout=timeout)
         if done.status is None or done.status in WHACK_ERRORS:
             raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")
+
+
+def _files(what: Unread, status: str) -> tuple[str, ...]:
+    told = setup(status)
+    if what == "secrets":
+        return secret_files(told.get("secrets", SECRETS))
+    return group_files(told.get("ipsecdir", FOLDER))

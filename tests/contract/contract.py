@@ -354,7 +354,7 @@ def check_reload(world: World) -> None:
     _until(lambda: not host.reloader.compare().missing)
     first = host.reloader.compare()
     assert first.held == first.wanted
-    assert (first.restart_required, first.stranded, first.new_secrets) == ((), (), False)
+    assert (first.restart_required, first.stranded, first.unread) == ((), (), ())
     assert set(first.auto) == set(first.held.connections) == set(host.pluto.declared()["add"])
     name = min(first.auto)
     host.reloader.delete(name)
@@ -362,9 +362,10 @@ def check_reload(world: World) -> None:
     host.reloader.load(name)
     host.reloader.route(name)
     host.reloader.start(name)
-    host.reloader.reread_secrets()
+    host.reloader.reread("secrets")
+    host.reloader.reread("policy groups")
     second = host.reloader.compare()
-    assert (second.held, second.new_secrets) == (first.held, False)
+    assert (second.held, second.unread) == (first.held, ())
     assert host.launcher.stop(90) is True
     check_stopped(world)
 

@@ -313,3 +313,44 @@ def test_what_is_refused_what_is_left_over_and_what_takes_a_restart(tunnels: tup
     assert {name: (result["actions"], result["restart_required"]) for name, result in results.items()} == {
         name: (["stop pluto", "start pluto"], []) for name in lab.gateways
     }
+
+
+GROUP = """
+conn group
+    left={own}
+    right=%group
+    type=passthrough
+    authby=never
+    auto=ondemand
+"""
+
+
+def test_a_policy_group_is_read_again(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -> None:
+    """When it has changed, and when the connection that it is for comes; tunnels keep their SPIs."""
+    lab, all_tunnels = tunnels
+
+    def members(*addresses: str) -> None:
+        for gateway in lab.gateways.values():
+            gateway.run("cat >/etc/ipsec.d/policies/group", stdin="".join(f"{address}/32\n" for address in addresses))
+
+    def loaded() -> list[set[str]]:
+        texts = [gateway.run("ipsec whack --status").stdout for gateway in lab.gateways.values()]
+        return [set(re.findall(r'"group#(192\.0\.2\.\d+)/32"', text)) for text in texts]
+
+    configure(all_tunnels)
+    settle(lab)
+    before = {name: spis(gateway) for name, gateway in lab.gateways.items()}
+    members("192.0.2.97")
+    for gateway in lab.gateways.values():
+        gateway.run("cat >>/etc/ipsec.conf", stdin=GROUP.format(own=gateway.spec.wan.ip))
+    try:
+        assert list(reload(lab).values()) == [["add connection group", "read the policy groups again"]] * 3
+        assert loaded() == [{"192.0.2.97"}] * 3
+        members("192.0.2.96", "192.0.2.98")
+        assert list(reload(lab).values()) == [["read the policy groups again"]] * 3
+        assert loaded() == [{"192.0.2.96", "192.0.2.98"}] * 3
+        assert list(reload(lab).values()) == [[]] * 3
+        assert {name: spis(gateway) for name, gateway in lab.gateways.items()} == before
+    finally:
+        for gateway in lab.gateways.values():
+            gateway.run("rm /etc/ipsec.d/policies/group")

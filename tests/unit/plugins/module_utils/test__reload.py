@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Unread
 from fake_host import FakeHost
 
 RELOAD = Desired(running=True, reload=True)
@@ -35,7 +36,7 @@ def reload(fake: FakeHost, desired: Desired = RELOAD) -> tuple[str, ...]:
     assert (result["actions"], result["diff"]) == (foretold["actions"], foretold["diff"])
     assert fake.held == fake.wanted
     assert fake.lost == set()
-    assert not fake.new_secrets
+    assert fake.unread == set()
     assert fake.up == set(fake.wanted)
     assert converge(desired, fake.host(), check_mode=False).actions == ()
     return tuple(result["actions"])
@@ -91,8 +92,16 @@ def test_an_ike_sa_that_stays_costs_nobody_anything() -> None:
 def test_secrets_come_first() -> None:
     """A new connection needs its secret."""
     fake = running({}, {"a": "1"})
-    fake.new_secrets = True
+    fake.unread = {"secrets"}
     assert reload(fake) == ("read the secrets again", "add connection a")
+
+
+def test_policy_groups_come_last() -> None:
+    """Their members are those of a connection, which must be there."""
+    fake = running({}, {"a": "1"})
+    fake.unread = {"policy groups"}
+    assert reload(fake) == ("add connection a", "read the policy groups again")
+    assert reload(running({}, {"a": "192.0.2.1...%group"})) == ("add connection a", "read the policy groups again")
 
 
 def test_a_tunnel_that_was_given_up_is_started() -> None:
@@ -127,10 +136,13 @@ def test_a_bad_configuration_is_refused() -> None:
     assert fake.calls == []
 
 
+UNREAD: tuple[tuple[Unread, ...], ...] = ((), ("secrets",), ("secrets", "policy groups"))
+
+
 def every_difference() -> c.Iterator[FakeHost]:
     """Two connections, each in every relation to pluto and the configuration, and each owner of an IKE SA."""
     for relations in itertools.product(("", "held", "wanted", "same", "different"), repeat=2):
-        for owner, new_secrets in itertools.product((None, "a", "b"), (False, True)):
+        for owner, unread in itertools.product((None, "a", "b"), UNREAD):
             held = {n: "1" for n, how in zip("ab", relations, strict=True) if how in ("held", "same", "different")}
             wanted = {
                 n: "2" if how == "different" else "1"
@@ -138,7 +150,7 @@ def every_difference() -> c.Iterator[FakeHost]:
                 if how in ("wanted", "same", "different")
             }
             fake = running(held, wanted)
-            fake.new_secrets = new_secrets
+            fake.unread = {*unread}
             if owner and {"a", "b"} <= set(held):
                 fake.sharers = {owner: tuple({"a", "b"} - {owner})}
             yield fake
@@ -154,8 +166,7 @@ def test_every_difference_is_foretold_and_converges() -> None:
             again = next(
                 f
                 for f in every_difference()
-                if (f.held, f.wanted, f.sharers, f.new_secrets)
-                == (fake.held, fake.wanted, fake.sharers, fake.new_secrets)
+                if (f.held, f.wanted, f.sharers, f.unread) == (fake.held, fake.wanted, fake.sharers, fake.unread)
             )
             assert_failure_is_survived(again, index)
 
@@ -165,7 +176,7 @@ def assert_failure_is_survived(fake: FakeHost, index: int) -> None:
     title = converge(RELOAD, fake.host(), check_mode=True).actions[index]
     words = title.split(",")[0].split()
     fake.fail = {
-        "read": "reread_secrets",
+        "read": title.replace("read the", "reread").replace(" again", ""),
         "delete": f"delete {words[-1]}",
         "replace": f"load {words[-1]}",
         "add": f"load {words[-1]}",

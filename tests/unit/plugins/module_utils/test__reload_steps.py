@@ -39,7 +39,7 @@ def titles(compared: Reload) -> list[str]:
 
 
 def test_only_what_starts_by_itself_is_started() -> None:
-    idle = Reload(SAME, SAME, {"a": "add", "b": "start", "c": "ondemand"}, {}, frozenset(), (), new_secrets=False)
+    idle = Reload(SAME, SAME, {"a": "add", "b": "start", "c": "ondemand"}, {}, frozenset(), (), unread=())
     assert titles(idle) == ["start connection b"]
 
 
@@ -47,7 +47,7 @@ def test_one_below_two_ike_sas_is_replaced_once() -> None:
     wanted = Holding({**SAME.connections, "a": frozenset("2"), "b": frozenset("2")}, {})
     auto = {"a": "ondemand", "b": "add", "c": "add"}
     sharers = {"a": ("c",), "b": ("c",)}
-    both = Reload(SAME, wanted, auto, sharers, frozenset({"c"}), (), new_secrets=False)
+    both = Reload(SAME, wanted, auto, sharers, frozenset({"c"}), (), unread=())
     found = titles(both)
     assert found[:2] == ["replace connection a", "replace connection b"]
     (last,) = found[2:]

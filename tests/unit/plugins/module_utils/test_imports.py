@@ -34,7 +34,7 @@ CONFIG = {
     *("_preflight", "_record", "_rollback"),
 }
 """What it takes to give a gateway a configuration, or to try one out."""
-RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_secrets"}
+RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread"}
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
 
 

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the secrets' files have changed since pluto read them. Of their content only includes are looked at."""
+"""Whether files that pluto reads only when it is told to have changed since: secrets, and policy groups.
+
+Of the content of files of secrets only includes are looked at.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,28 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from ._model import Process
+    from ._reload import Unread
 
-STAMP = "/run/xswan-ipsec.secrets"
-"""Which pluto was last told to read its secrets, and the files' signature then. In memory: a boot makes it void."""
+STAMPS: dict[Unread, str] = {"secrets": "/run/xswan-ipsec.secrets", "policy groups": "/run/xswan-ipsec.groups"}
+"""Which pluto was last told to read them, and the files' signature then. In memory: a boot makes it void."""
 DEPTH = 10
 """Of includes: ipsec.secrets(5)."""
 
 
-def changed(process: Process, path: str, stamp: str = STAMP) -> bool:
-    """Whether this pluto has to read its secrets again; for one that we never told, whether they are newer than it."""
+def changed(process: Process, files: tuple[str, ...], stamp: str) -> bool:
+    """Whether this pluto has to read the files again; for one that we never told, whether they are newer than it."""
     try:
         with open(stamp, encoding="utf-8") as file:
             pid, started, signed = file.read().split()
         if (pid, started) == _identity(process):
-            return signed != signature(path)
+            return signed != signature(files)
     except (FileNotFoundError, ValueError):
         pass  # never told, or a stamp that is not whole: the clock must do
-    newest = max((os.stat(file).st_ctime for file in secret_files(path)), default=0.0)
+    newest = max((os.stat(file).st_ctime for file in files), default=0.0)
     return newest > process.started
 
 
-def note(process: Process, signed: str, stamp: str = STAMP) -> None:
+def note(process: Process, signed: str, stamp: str) -> None:
     """Remember that this pluto has read the files that have this signature."""
     new = f"{stamp}.new"
     with open(
@@ -43,10 +47,10 @@ def note(process: Process, signed: str, stamp: str = STAMP) -> None:
     os.replace(new, stamp)
 
 
-def signature(path: str) -> str:
+def signature(files: tuple[str, ...]) -> str:
     """What differs when one of the files has been written, replaced, added or removed. Not made of their content."""
     digest = hashlib.sha256()
-    for file in secret_files(path):
+    for file in files:
         told = os.stat(file)
         digest.update(f"{file}\0{told.st_ino} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}\n".encode())
     return digest.hexdigest()
@@ -66,6 +70,11 @@ def secret_files(path: str) -> tuple[str, ...]:
         for pattern in patterns:
             todo += [(match, depth + 1) for match in glob.glob(os.path.join(os.path.dirname(file), pattern))]
     return tuple(sorted(found))
+
+
+def group_files(folder: str) -> tuple[str, ...]:
+    """The policy groups that are there, sorted: ipsec.conf(5)."""
+    return tuple(sorted(filter(os.path.isfile, glob.glob(os.path.join(glob.escape(folder), "policies", "*")))))
 
 
 def _identity(process: Process) -> tuple[str, str]:
