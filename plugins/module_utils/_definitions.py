@@ -32,7 +32,7 @@ _ALGORITHM = re.compile(r" +(IKE|IKEv1|IKEv2|ESP|AH) algorithm newest: ")
 _DEVICE = re.compile(r"(?<=@).*")
 """Below one of `ipsec-interface=`: found by address."""
 _POLICY = "policy: "
-_ORDERS = frozenset({"UP", "ROUTE", "KEEP"})
+_ORDERS = frozenset({"UP", "ROUTE", "KEEP", "GROUTED"})
 """Flags that a connection also has for having been started or routed."""
 _RESOLVED = re.compile(r"[^\s=<\[\]]*<(?P<name>[^>\s]+)>")
 """A host given by name: `%dns<name>` until it is resolved, then `address<name>`."""

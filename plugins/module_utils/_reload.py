@@ -103,6 +103,8 @@ class Reread:
     """Have pluto read files again; no SA is touched."""
 
     what: Unread
+    route: tuple[str, ...] = ()
+    """Connections for policy groups, whose members are there only now."""
 
     @property
     def title(self) -> str:
@@ -113,8 +115,11 @@ class Reread:
         """Pluto answered a moment ago."""
 
     def apply(self, host: Host) -> None:
-        """Read them."""
-        _reloader(host).reread(self.what)
+        """Read them, and set the traps of new members."""
+        reloader = _reloader(host)
+        reloader.reread(self.what)
+        for name in self.route:
+            reloader.route(name)
 
     def predict(self, state: State) -> State:
         """They are those of the files."""
@@ -274,17 +279,22 @@ def _connection_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
         yield LoadConnection(name, _order(reload, name), replace=True, why=why[name])
     for name in reload.missing:
         yield LoadConnection(name, _order(reload, name))
-    # what was loaded just now for a group has no members yet
-    if "policy groups" in reload.unread or any(map(reload.for_group, (*reload.different, *why, *reload.missing))):
-        yield Reread("policy groups")
+    groups = tuple(filter(reload.for_group, (*reload.different, *why, *reload.missing)))
+    if groups:
+        yield Reread("policy groups", tuple(name for name in groups if reload.auto[name] in ("ondemand", "start")))
     for name in sorted(set(reload.held.connections) - {*ending, *why} - reload.up):
-        if desired.start_idle and reload.auto[name] == "start":
+        if desired.start_idle and reload.auto[name] == "start" and not reload.for_group(name):
             yield StartConnection(name)
 
 
 def _reasons(reload: Reload, ending: tuple[str, ...]) -> dict[str, str]:
     """Connections that are to be replaced though they did not change, and why; in turn those below their IKE SAs."""
     why = dict.fromkeys(reload.stranded, ", whose IKE SA is gone")
+    if "policy groups" in reload.unread:
+        # 5.2 aborts when it reads a group again that has lost a member: double free in lib/libswan/alloc.c
+        why.update(
+            dict.fromkeys(filter(reload.for_group, reload.wanted.connections), ", whose policy group has changed")
+        )
     todo = [*ending, *why]
     while todo:
         owner = todo.pop()
@@ -297,6 +307,8 @@ def _reasons(reload: Reload, ending: tuple[str, ...]) -> dict[str, str]:
 
 
 def _order(reload: Reload, name: str) -> t.Literal["", "start", "route"]:
+    if reload.for_group(name):
+        return ""  # once it has members
     if reload.auto[name] == "start" or name in reload.up:
         return "start"
     return "route" if reload.auto[name] == "ondemand" else ""

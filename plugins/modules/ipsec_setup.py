@@ -29,7 +29,8 @@ options:
       - V(restarted) checks that a start can work, then always stops and starts, and so drops every tunnel.
       - V(reloaded) makes the connections of a running pluto those of its configuration, one by one. New ones are added,
         those that the configuration does not have are deleted, and those whose definition differs are replaced.
-        All others keep their SAs. Secrets and policy groups are read again when their files have changed.
+        All others keep their SAs. Secrets are read again when their files have changed. So are policy groups, and the
+        connections for these are replaced then.
         Tunnels with C(auto=start) that are down are started. Whether they come up is not waited for.
         A pluto that does not run is started. The notes tell more.
       - Before the first change it is checked what a start needs. That is the program, the configuration,

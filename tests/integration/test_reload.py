@@ -347,7 +347,8 @@ def test_a_policy_group_is_read_again(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -
         assert list(reload(lab).values()) == [["add connection group", "read the policy groups again"]] * 3
         assert loaded() == [{"192.0.2.97"}] * 3
         members("192.0.2.96", "192.0.2.98")
-        assert list(reload(lab).values()) == [["read the policy groups again"]] * 3
+        replaced = "replace connection group, whose policy group has changed"
+        assert list(reload(lab).values()) == [[replaced, "read the policy groups again"]] * 3
         assert loaded() == [{"192.0.2.96", "192.0.2.98"}] * 3
         assert list(reload(lab).values()) == [[]] * 3
         assert {name: spis(gateway) for name, gateway in lab.gateways.items()} == before

@@ -96,12 +96,32 @@ def test_secrets_come_first() -> None:
     assert reload(fake) == ("read the secrets again", "add connection a")
 
 
+GROUP = "192.0.2.1...%group"
+
+
+def regroup(fake: FakeHost) -> tuple[str, ...]:
+    """Reload; check mode has foretold it, and there is nothing to do afterwards."""
+    foretold = converge(RELOAD, fake.host(), check_mode=True).actions
+    assert converge(RELOAD, fake.host(), check_mode=False).actions == foretold
+    assert converge(RELOAD, fake.host(), check_mode=False).actions == ()
+    return foretold
+
+
 def test_policy_groups_come_last() -> None:
-    """Their members are those of a connection, which must be there."""
-    fake = running({}, {"a": "1"})
+    """Their members are those of a connection, which must be there; 5.2 must not see that one has lost a member."""
+    fake = running({"a": "1", "b": GROUP}, {"a": "1", "b": GROUP, "c": GROUP})
+    assert regroup(fake) == ("add connection c", "read the policy groups again")
+    assert fake.calls == ["load c", "reread policy groups", "route c"]
+    fake = running({"a": "1", "b": GROUP}, {"a": "1", "b": GROUP})
     fake.unread = {"policy groups"}
-    assert reload(fake) == ("add connection a", "read the policy groups again")
-    assert reload(running({}, {"a": "192.0.2.1...%group"})) == ("add connection a", "read the policy groups again")
+    assert regroup(fake) == ("replace connection b, whose policy group has changed", "read the policy groups again")
+    assert fake.calls == ["delete b", "load b", "reread policy groups", "route b"]
+
+
+def test_groups_that_nobody_asks_for() -> None:
+    fake = running({"a": "1"}, {"a": "1"})
+    fake.unread = {"policy groups"}
+    assert converge(RELOAD, fake.host(), check_mode=False).actions == ()
 
 
 def test_a_tunnel_that_was_given_up_is_started() -> None:
@@ -136,7 +156,7 @@ def test_a_bad_configuration_is_refused() -> None:
     assert fake.calls == []
 
 
-UNREAD: tuple[tuple[Unread, ...], ...] = ((), ("secrets",), ("secrets", "policy groups"))
+UNREAD: tuple[tuple[Unread, ...], ...] = ((), ("secrets",))
 
 
 def every_difference() -> c.Iterator[FakeHost]:
