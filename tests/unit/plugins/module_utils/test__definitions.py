@@ -138,14 +138,14 @@ PEER = """
 
 
 def test_a_peer_by_its_certificate_is_the_same_before_and_after_it_has_shown_it() -> None:
-    wanted, held = (
+    open_, named = (
         definitions(PEER.format(id=name, kind=kind))["p"]
         for name, kind in (("%fromcert", "%fromcert"), ("C=DE, CN=gw2", "ID_DER_ASN1_DN"))
     )
-    assert alike(held, wanted)
-    assert not alike(wanted, held), "when the configuration has come to name it"
-    assert not alike(definitions(PEER.format(id="C=DE, CN=gw2", kind="x").replace("@gw1", "@gw3"))["p"], wanted)
-    assert not alike(held, definitions(PEER.format(id="%fromcert", kind="%fromcert").replace("/24;", "/25;"))["p"])
+    assert alike(named, open_)
+    assert not alike(open_, named), "when the configuration has come to name it"
+    assert not alike(definitions(PEER.format(id="C=DE, CN=gw2", kind="x").replace("@gw1", "@gw3"))["p"], open_)
+    assert not alike(named, definitions(PEER.format(id="%fromcert", kind="%fromcert").replace("/24;", "/25;"))["p"])
 
 
 def test_members_of_a_policy_group_define_nothing() -> None:
