@@ -527,7 +527,7 @@ def test_walk(triangle: Lab) -> None:
     run(triangle)
     moves: list[str] = []
     verb = "started"
-    for _move in range(8 if EVERYTHING else 2):
+    for _move in range(8 if EVERYTHING else 1):
         for accident in walk.sample(
             [one for one in accidents if one.running is (verb != "stopped")], walk.choice((1, 2))
         ):

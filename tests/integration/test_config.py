@@ -104,7 +104,8 @@ def tunnels(lab: Lab) -> dict[str, str]:
     names = list(lab.gateways)
     texts = dict.fromkeys(names, "config setup\n    plutodebug=none\n\n")
     for left, right in zip(names, names[1:] + names[:1], strict=True):
-        keys = [f"conn {left}-{right}", "authby=secret"]
+        # a gateway that starts before its peer soon tries again
+        keys = [f"conn {left}-{right}", "authby=secret", "retransmit-timeout=5s"]
         for end, name in (("left", left), ("right", right)):
             spec = lab.gateways[name].spec
             keys += [f"{end}={spec.wan.ip}", f"{end}subnet={spec.lan}"]

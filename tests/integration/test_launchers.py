@@ -19,6 +19,7 @@ import pytest
 
 from lab import Lab
 from lab.lab import Gateway
+from lab.tools import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = Path(__file__).with_name("files")
@@ -118,6 +119,7 @@ def test_direct_one_life(bare: Gateway) -> None:
     assert bare.run("ls /run/pluto").stdout == ""
 
     assert call(bare, "direct", "start", 60)["result"] is None
+    wait_until(lambda: len(plutos(bare)) == 1, 10, "pluto runs again")
     (pid,) = plutos(bare)
     bare.run(f"kill -9 {pid}; while kill -0 {pid}; do sleep 0.1; done")
     refused = call(bare, "direct", "start", 60)

@@ -97,7 +97,7 @@ def answers(gateway: Gateway) -> bool:
 
 def assert_as_before(gateway: Gateway) -> None:
     """Files and loaded connections are the old ones, and of all that took them back only the word of it is left."""
-    wait_until(lambda: answers(gateway), 180, f"{gateway.name} can be reached again")
+    wait_until(lambda: answers(gateway), 300, f"{gateway.name} can be reached again")
     wait_until(lambda: traces(gateway) == "0\n0\nrolled-back\n0\nend\n", 90, f"{gateway.name} has done with it")
     assert gateway.run(FILES).stdout == GOOD + SECRETS
     assert gateway.run(LOADED).stdout == "0\n"
@@ -130,7 +130,7 @@ def test_who_is_shut_out_gets_in_again(gateways: Lab, tmp_path: Path) -> None:
                 - xswan.ipsec.ipsec_config:
                     content: "{{ texts[inventory_hostname] }}"
                     secrets: ': PSK "another-one-than-before-0123456789"'
-                    confirm_timeout: 60
+                    confirm_timeout: 150
                 - ansible.builtin.pause:
                     seconds: 600
                 - xswan.ipsec.ipsec_config:
@@ -143,7 +143,7 @@ def test_who_is_shut_out_gets_in_again(gateways: Lab, tmp_path: Path) -> None:
         finally:
             os.killpg(controller.pid, signal.SIGKILL)
     each(gateways, lambda gateway: gateway.run(f"systemd-run -q --on-active=1 sh -c '{TAKE_OVER}'"))
-    each(gateways, lambda gateway: wait_until(lambda: not answers(gateway), 50, f"{gateway.name} shuts us out"))
+    each(gateways, lambda gateway: wait_until(lambda: not answers(gateway), 120, f"{gateway.name} shuts us out"))
     each(gateways, assert_as_before)
     for result in configure(gateways, state="confirmed").values():
         assert (result["failed"], result["changed"]) == (True, False)
