@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents lint molecule picture bench-status docs release demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents reload lint molecule picture bench-status docs release demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ accidents: ## Try every verb with every accident on real gateways (test: a selec
 	@XSWAN_ACCIDENTS=all $(BIN)/pytest tests/integration/test_accidents.py $(ARGS)
 	@# only what was tried whole is published
 	@$(if $(ARGS),,cp tests/output/accidents.md docs/accidents-results.md)
+
+reload: ## Prove on real gateways what a reload leaves alone (test: all but what takes minutes)
+	@$(SETUP) --lab
+	@XSWAN_RELOAD=all $(BIN)/pytest tests/integration/test_reload.py $(ARGS)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)
