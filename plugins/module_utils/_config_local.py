@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ._commands import LocalCommands
 from ._config_host import ConfigHost
 from ._install import LocalFiles
 from ._preflight import Unshared
@@ -16,11 +15,11 @@ from ._rollback import LocalRollback
 
 if t.TYPE_CHECKING:
     from ._host import Host
+    from ._ports import CommandsApart
 
 
-def config_host(host: Host) -> ConfigHost:
+def config_host(host: Host, commands: CommandsApart) -> ConfigHost:
     """The same host, with what it takes to give it a configuration."""
-    commands = LocalCommands()
     return ConfigHost(
         **vars(host), files=LocalFiles(commands), sandbox=Unshared(commands), rollback=LocalRollback(commands)
     )

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from ._ports import Kernel, Launcher
 
 
-def local_host(*, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
+def local_host(commands: LocalCommands, *, config: str = CONFIG, launcher: str = "auto", backend: str = "auto") -> Host:
     """The host that the module runs on; refuses where it could not tell the truth."""
     if os.geteuid() != 0:
         raise ConfigError("not root: pluto and the kernel's IPsec state are for root only; add `become: true`")
@@ -34,7 +34,6 @@ def local_host(*, config: str = CONFIG, launcher: str = "auto", backend: str = "
         raise DependencyError(missing_required_lib("psutil"))
     # SELinux denies pluto and its tools other folders
     os.chdir("/")
-    commands = LocalCommands()
     clock = SystemClock()
     pluto = LocalPluto(commands, config=config)
     return Host(
@@ -101,11 +100,16 @@ def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:
     return KlipsKernel(commands, config=pluto.config) if name == "klips" else NoKernel()
 
 
+def alone(argument_spec: dict[str, t.Any]) -> AnsibleModule:
+    """A module that Ansible does not run: it reads its parameters, as JSON, out of the program's first argument."""
+    return AnsibleModule(argument_spec=argument_spec)
+
+
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
-        result = action(local_host(**options))
+        result = action(local_host(LocalCommands(module.run_command), **options))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),

@@ -239,3 +239,19 @@ class CommandsApart(Commands, t.Protocol):
 
         What it mounts, configures or starts there is gone when this returns.
         """
+
+
+class RunCommand(t.Protocol):
+    """AnsibleModule.run_command, as far as it is used here."""
+
+    def __call__(
+        self,
+        args: list[str],
+        *,
+        environ_update: dict[str, str],
+        errors: str,
+        expand_user_and_vars: bool,
+        data: bytes | None = None,
+        binary_data: bool = False,
+    ) -> tuple[int, str, str]:
+        """Run a program to its end; return its status and what it printed on stdout and stderr."""

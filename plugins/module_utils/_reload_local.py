@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ._commands import LocalCommands
 from ._reload_host import ReloadHost
 from ._reloader import LocalReloader
 
 if t.TYPE_CHECKING:
     from ._host import Host
+    from ._ports import CommandsApart
 
 
-def reload_host(host: Host) -> ReloadHost:
+def reload_host(host: Host, commands: CommandsApart) -> ReloadHost:
     """The same host, with what it takes to reload."""
-    return ReloadHost(**vars(host), reloader=LocalReloader(LocalCommands(), config=host.pluto.config))
+    return ReloadHost(**vars(host), reloader=LocalReloader(commands, config=host.pluto.config))

@@ -13,13 +13,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import sys
 import typing as t
 import zipimport
 
 from ._candidate import File
 from ._clock import SystemClock
-from ._commands import LocalCommands
 from ._confirm import Pending, take_back
 from ._errors import DaemonError, DependencyError, IPsecError
 from ._systemd import booted_with_systemd
@@ -102,18 +102,19 @@ class LocalRollback:
             if booted_with_systemd():
                 self._arm_systemd(seconds)
             else:
-                _detach(self._command(said["token"], str(seconds)), self._code)
+                _detach(self._command(said["token"], seconds), self._code)
         except OSError as exc:
             raise DaemonError(
                 f"cannot prepare to take the configuration back: {exc.filename}: {exc.strerror}; nothing was changed",
                 errno=exc.errno,
             ) from exc
 
-    def _command(self, *args: str) -> tuple[str, ...]:
-        return (sys.executable, "-m", __name__, *args)
+    def _command(self, token: str = "", seconds: int = 0) -> tuple[str, ...]:
+        said = {"ANSIBLE_MODULE_ARGS": {"token": token, "seconds": seconds}}
+        return (sys.executable, "-m", __name__, json.dumps(said))
 
     def _arm_systemd(self, seconds: int) -> None:
-        command = " ".join(self._command())
+        command = shlex.join(self._command())
         text = BOOT_UNIT_TEXT.format(record=self._record, code=self._code, command=command)
         _write(BOOT_UNIT, text.encode(), 0o644)
         self._systemctl("enable", os.path.basename(BOOT_UNIT))
@@ -241,18 +242,21 @@ def _detach(argv: tuple[str, ...], code: str) -> None:
 
 
 def main() -> None:
-    """Take back what nobody has confirmed: at once, or after the seconds of the second argument."""
+    """Take back what nobody has confirmed: at once, or for a token after so many seconds."""
+    from ._commands import LocalCommands
     from ._config_local import config_host
-    from ._module import local_host
+    from ._module import alone, local_host
     from ._reload_local import reload_host
 
-    rollback = LocalRollback(LocalCommands())
-    if len(sys.argv) == 3 and not rollback.due(sys.argv[1], float(sys.argv[2])):
+    module = alone({"token": {"type": "str", "no_log": False}, "seconds": {"type": "int"}})
+    commands = LocalCommands(module.run_command)
+    rollback = LocalRollback(commands)
+    if module.params["token"] and not rollback.due(module.params["token"], module.params["seconds"]):
         return
 
     def hosts(config: str) -> tuple[ConfigHost, ReloadHost]:
-        local = local_host(config=config)
-        return config_host(local), reload_host(local)
+        local = local_host(commands, config=config)
+        return config_host(local, commands), reload_host(local, commands)
 
     rollback.carry_out(hosts)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ._commands import LocalCommands
 from ._filter import LocalFilter
 from ._install import LocalFiles
 from ._parameters import LocalParameters
@@ -16,11 +15,11 @@ from ._router import RouterHost
 
 if t.TYPE_CHECKING:
     from ._host import Host
+    from ._ports import Commands
 
 
-def router_host(host: Host) -> RouterHost:
+def router_host(host: Host, commands: Commands) -> RouterHost:
     """The same host, with what it takes to set up its routing."""
-    commands = LocalCommands()
     return RouterHost(
         **vars(host), files=LocalFiles(commands), parameters=LocalParameters(), filter=LocalFilter(commands)
     )

@@ -300,6 +300,7 @@ from ..module_utils._imports import compile_once
 compile_once()
 
 from ..module_utils._candidate import Candidate, File
+from ..module_utils._commands import LocalCommands
 from ..module_utils._config import Proposal, install, restore
 from ..module_utils._config_local import config_host
 from ..module_utils._confirm import confirm
@@ -399,7 +400,8 @@ def main() -> None:
         mutually_exclusive=[("content", "src"), ("secrets", "secrets_src")],
         supports_check_mode=True,
     )
-    run(module, lambda local: action(config_host(local), module.params, check_mode=module.check_mode))
+    commands = LocalCommands(module.run_command)
+    run(module, lambda local: action(config_host(local, commands), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
+from ..module_utils._commands import LocalCommands
 from ..module_utils._module import run
 from ..module_utils._opening import Wish, settle
 from ..module_utils._router_local import router_host
@@ -115,10 +116,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(
-        module,
-        lambda local: action(router_host(local), module.params, check_mode=module.check_mode),
-    )
+    commands = LocalCommands(module.run_command)
+    run(module, lambda local: action(router_host(local, commands), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -275,9 +275,11 @@ def main() -> None:
         if not desired.reload:
             return converge(desired, local, check_mode=module.check_mode).to_result()
         # the other states do without it, and without what it costs
+        from ..module_utils._commands import LocalCommands
         from ..module_utils._reload_local import reload_host
 
-        return converge(desired, reload_host(local), check_mode=module.check_mode).to_result()
+        host = reload_host(local, LocalCommands(module.run_command))
+        return converge(desired, host, check_mode=module.check_mode).to_result()
 
     run(module, action)
 

@@ -86,6 +86,7 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
+from ..module_utils._commands import LocalCommands
 from ..module_utils._module import run
 from ..module_utils._router_local import router_host
 from ..module_utils._sysctl import settle, wanted_from
@@ -109,10 +110,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(
-        module,
-        lambda local: action(router_host(local), module.params, check_mode=module.check_mode),
-    )
+    commands = LocalCommands(module.run_command)
+    run(module, lambda local: action(router_host(local, commands), module.params, check_mode=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -399,11 +399,20 @@ def _until(condition: t.Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+def run_command(
+    args: list[str], *, environ_update: dict[str, str], data: bytes | None = None, **_how: object
+) -> tuple[int, str, str]:
+    """What AnsibleModule.run_command does, for this file runs where no Ansible is."""
+    env = {**os.environ, **environ_update}
+    done = subprocess.run(args, env=env, input=data, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
 class Gateway:
     """The gateway it runs on, for real."""
 
     def __init__(self) -> None:
-        commands = LocalCommands()
+        commands = LocalCommands(run_command)
         self._config = Path("/etc/ipsec.conf")
         self.host = WholeHost(
             launcher=SystemdLauncher(commands),

@@ -17,6 +17,7 @@ MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 ROOT = Path(__file__).resolve().parents[2]
 RUN = f"""
 import dataclasses, json, subprocess, sys
+from contract.contract import run_command
 from fake_host import FakeHost
 from {MODULE_UTILS}._commands import LocalCommands
 from {MODULE_UTILS}._errors import IPsecError
@@ -24,7 +25,7 @@ from {MODULE_UTILS}._filter import LocalFilter
 from {MODULE_UTILS}._install import LocalFiles
 from {MODULE_UTILS}._network import LocalNetwork
 from {MODULE_UTILS}._opening import Wish, settle
-commands = LocalCommands()
+commands = LocalCommands(run_command)
 real = dict(files=LocalFiles(commands), filter=LocalFilter(commands), network=LocalNetwork(commands))
 host = dataclasses.replace(FakeHost().router(), **real)
 said = []

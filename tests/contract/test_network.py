@@ -17,6 +17,7 @@ MODULE_UTILS = "ansible_collections.xswan.ipsec.plugins.module_utils"
 ROOT = Path(__file__).resolve().parents[2]
 LOOK = f"""
 import json, socket, subprocess, sys
+from contract.contract import run_command
 from {MODULE_UTILS}._commands import LocalCommands
 from {MODULE_UTILS}._facts import firewall_facts, host_facts
 from {MODULE_UTILS}._network import LocalNetwork
@@ -25,7 +26,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(sock
     one.bind(("127.0.0.1", 500))
     two.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     two.bind(("::1", 4500))
-    network = LocalNetwork(LocalCommands())
+    network = LocalNetwork(LocalCommands(run_command))
     print(json.dumps([host_facts(network.settings()), firewall_facts(network.firewall())]))
 """
 UP = "ip link set lo up; ip link add eth0 type bridge; ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; "

@@ -16,12 +16,13 @@ from pathlib import Path
 SCRIPT = """
 import json, subprocess, sys
 from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
+from contract.contract import run_command
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 
 def nft(*argv, stdin=""):
     return subprocess.run(["nft", *argv], input=stdin, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-rules = LogRules(LocalCommands(), marker="/proc/self")
+rules = LogRules(LocalCommands(run_command), marker="/proc/self")
 before = [rule.title for rule in rules.find()]
 for ruleset in filter(None, sys.argv[1:]):
     nft("-f", "-", stdin=ruleset)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import typing as t
 
-from ansible_collections.xswan.ipsec.plugins.module_utils import _commands
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._direct import DirectLauncher
@@ -22,14 +22,17 @@ if t.TYPE_CHECKING:
     from ansible_collections.xswan.ipsec.plugins.module_utils._ports import Launcher
 
 
-# stricter than a module: a program that was left with our pipes is awaited for ever
-_commands.PATIENCE = -1
+def run_command(args: list[str], *, environ_update: dict[str, str], **_how: object) -> tuple[int, str, str]:
+    """Stricter than AnsibleModule.run_command: it waits for ever for a program that was left with our pipes."""
+    env = {**os.environ, **environ_update}
+    done = subprocess.run(args, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def main(kind: str, call: str, *arguments: str) -> None:
     """Call, and print."""
     os.chdir("/")
-    commands, clock = LocalCommands(), SystemClock()
+    commands, clock = LocalCommands(run_command), SystemClock()
     script = find_script()
     launcher: Launcher = DirectLauncher(commands, clock, "/etc/ipsec.conf")
     if kind == "script":

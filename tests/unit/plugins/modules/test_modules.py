@@ -38,6 +38,9 @@ class FakeModule:
         self._warnings: list[str] = []
         self.params = {"config": "/etc/ipsec.conf", "launcher": "auto", "backend": "xfrm"}
 
+    def run_command(self, args: list[str]) -> t.NoReturn:
+        raise AssertionError(f"nothing runs here: {args}")
+
     def warn(self, warning: str) -> None:
         self._warnings.append(warning)
 
