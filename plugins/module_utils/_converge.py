@@ -22,8 +22,11 @@ if t.TYPE_CHECKING:
 
 CONFIRM = 2.0
 """Seconds between the two looks that it takes to replace a pluto that lives."""
-SETTLE = 10.0
-"""Seconds that a host may take to look as asked when all steps are done, for example while pluto runs its scripts."""
+SETTLE = 30.0
+"""Seconds that a host may take to look as asked when all steps are done, for example while pluto runs its scripts.
+
+Thrice what pluto has for an answer: one that it does not give in time must not be the last word on a busy host.
+"""
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
 
 
