@@ -32,7 +32,8 @@ def name(lab_name: c.Callable[[str], str]) -> c.Iterator[str]:
     remove(chosen)
 
 
-@pytest.mark.parametrize("scenario", ["default", "mesh", "removal"])
+# `make molecule` runs all of them. What the others show, make test shows elsewhere: default in the demonstration.
+@pytest.mark.parametrize("scenario", ["mesh", "removal"])
 def test_scenario(scenario: str, name: str, tmp_path: Path) -> None:
     # Inside of molecule nobody would see how long that takes.
     build_images(["bullseye", "trixie"])
