@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import fnmatch
 import glob
 import os
 import stat
@@ -15,6 +16,7 @@ import typing as t
 
 from ._candidate import BACKUP
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._ipsec_conf import LONGEST_PATH
 
 if t.TYPE_CHECKING:
     from ._candidate import File
@@ -39,12 +41,18 @@ class LocalFiles:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except ValueError as exc:
+            # a null character
+            raise ConfigError(f"{path!r} is no path of a file; give another one") from exc
         except OSError as exc:
             raise ConfigError(f"cannot read {path}: {exc.strerror}", errno=exc.errno) from exc
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Files.glob."""
-        return tuple(sorted(filter(os.path.isfile, glob.glob(pattern))))
+        try:
+            return tuple(path for path in found_by(pattern) if stat.S_ISREG(os.stat(path).st_mode))
+        except OSError as exc:
+            raise ConfigError(f"cannot look for {pattern}: {exc.strerror}", errno=exc.errno) from exc
 
     def mode(self, path: str) -> int | None:
         """See Files.mode."""
@@ -58,6 +66,8 @@ class LocalFiles:
 
     def real(self, path: str) -> str:
         """See Files.real."""
+        if not path.startswith("/") or any(char < " " or char == "\x7f" for char in path):
+            raise ConfigError(f"{path!r} is no path of a file; give an absolute one, without control characters")
         real = os.path.realpath(path)
         if os.path.lexists(real) and not os.path.isfile(real):
             raise ConfigError(f"{path} is no regular file, and is not touched; remove it or give another path")
@@ -81,18 +91,29 @@ class LocalFiles:
             for file in files:
                 started.append(file)
                 self._replace(file)
+            for folder in {os.path.dirname(file.path) for file in files}:
+                _sync(folder)
         except OSError as exc:
             for file in reversed(started):
                 self._put_back(file)
             for file in files:
                 _unlink(file.path + NEW)
-            where = exc.filename or "a file"
+            where = exc.filename if isinstance(exc.filename, str) else "a file"
             raise DaemonError(
                 f"cannot install the configuration: {where}: {exc.strerror}; every file is as it was", errno=exc.errno
             ) from exc
-        for folder in {os.path.dirname(file.path) for file in files}:
-            _sync(folder)
-        return tuple(backup for file in files for backup in self._file_away(file, keep))
+        try:
+            return tuple(backup for file in files for backup in self._file_away(file, keep))
+        except OSError as exc:
+            left = [file.path + OLD for file in files if os.path.lexists(file.path + OLD)]
+            error = DaemonError(
+                f"the configuration is installed, but its backups could not be put in order: {exc.filename}: "
+                f"{exc.strerror}; look at {', '.join(left) or 'the backups'}, and remove what is not needed",
+                errno=exc.errno,
+                left=left,
+            )
+            error.changed = True
+            raise error from exc
 
     def _prepare(self, file: File) -> None:
         """Write the new file beside the old one; what an installation that was killed left there is overwritten."""
@@ -152,8 +173,43 @@ class LocalFiles:
             yield backup
         else:
             os.unlink(file.path + OLD)
-        for old in sorted(glob.glob(file.backups))[:-keep] if keep else ():
-            os.unlink(old)
+        for old in found_by(file.backups)[:-keep] if keep else ():
+            _unlink(old)
+
+
+def found_by(pattern: str) -> list[str]:
+    """The paths that a shell's pattern matches, sorted; unlike glob.glob() it tells by OSError what it cannot look at.
+
+    Wildcards in the names of folders, too, but no `**`.
+    """
+    if len(pattern) > LONGEST_PATH:
+        return []
+    found = ["/" if pattern.startswith("/") else ""]
+    for part in filter(None, pattern.split("/")):
+        if not glob.has_magic(part):
+            found = [os.path.join(path, part) for path in found]
+            continue
+        found = [os.path.join(path, name) for path in found for name in _names(path or ".") if _matches(name, part)]
+    return sorted(path for path in found if _there(path))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
+
+
+def _there(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _context(path: str) -> bytes | None:
