@@ -175,7 +175,7 @@ def _nft_map(value: dict[str, t.Any], matches: Matches, rule: dict[str, t.Any]) 
 
 def _only(statement: t.Any) -> tuple[str, t.Any]:
     """Name and content of a statement, which is an object of one key; some are but a word."""
-    return next(iter(statement.items())) if isinstance(statement, dict) else (str(statement), None)
+    return next(iter(statement.items())) if isinstance(statement, dict) and statement else (str(statement), None)
 
 
 def _verdict(kind: str) -> Verdict:

@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
 
 NEW, OLD = ".xswan-new", ".xswan-old"
 """What a name ends in while an installation is at work; no include of ipsec.conf or ipsec.secrets matches it."""
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 SELINUX = "security.selinux"
 """The extended attribute that holds a file's context."""
 
@@ -182,7 +183,7 @@ def found_by(pattern: str) -> list[str]:
 
     Wildcards in the names of folders, too, but no `**`.
     """
-    if len(pattern) > LONGEST_PATH:
+    if len(pattern) > LONGEST_PATH or "\0" in pattern:
         return []
     found = ["/" if pattern.startswith("/") else ""]
     for part in filter(None, pattern.split("/")):
@@ -196,8 +197,10 @@ def found_by(pattern: str) -> list[str]:
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return []
+        raise
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -207,8 +210,10 @@ def _matches(name: str, pattern: str) -> bool:
 def _there(path: str) -> bool:
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return False
+        raise
     return True
 
 
