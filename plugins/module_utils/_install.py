@@ -51,7 +51,7 @@ class LocalFiles:
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Files.glob."""
         try:
-            return tuple(path for path in found_by(pattern) if stat.S_ISREG(os.stat(path).st_mode))
+            return tuple(path for path in found_by(pattern) if _is_file(path))
         except OSError as exc:
             raise ConfigError(f"cannot look for {pattern}: {exc.strerror}", errno=exc.errno) from exc
 
@@ -103,18 +103,24 @@ class LocalFiles:
             raise DaemonError(
                 f"cannot install the configuration: {where}: {exc.strerror}; every file is as it was", errno=exc.errno
             ) from exc
-        try:
-            return tuple(backup for file in files for backup in self._file_away(file, keep))
-        except OSError as exc:
+        backups: list[str] = []
+        failed: OSError | None = None
+        for file in files:
+            try:
+                backups += self._file_away(file, keep)
+            except OSError as exc:
+                failed = exc
+        if failed is not None:
             left = [file.path + OLD for file in files if os.path.lexists(file.path + OLD)]
             error = DaemonError(
-                f"the configuration is installed, but its backups could not be put in order: {exc.filename}: "
-                f"{exc.strerror}; look at {', '.join(left) or 'the backups'}, and remove what is not needed",
-                errno=exc.errno,
+                f"the configuration is installed, but its backups could not be put in order: {failed.filename}: "
+                f"{failed.strerror}; look at {', '.join(left) or 'the backups'}, and remove what is not needed",
+                errno=failed.errno,
                 left=left,
             )
             error.changed = True
-            raise error from exc
+            raise error from failed
+        return tuple(backups)
 
     def _prepare(self, file: File) -> None:
         """Write the new file beside the old one; what an installation that was killed left there is overwritten."""
@@ -148,7 +154,7 @@ class LocalFiles:
                 os.setxattr(new, SELINUX, done.out.strip().encode())
 
     def _replace(self, file: File) -> None:
-        if os.path.lexists(file.path):
+        if _there(file.path):
             os.link(file.path, file.path + OLD, follow_symlinks=False)
         if file.text is not None:
             os.replace(file.path + NEW, file.path)
@@ -158,12 +164,14 @@ class LocalFiles:
     def _put_back(self, file: File) -> None:
         if os.path.lexists(file.path + OLD):
             os.replace(file.path + OLD, file.path)
+            # where both are still the same file, rename(2) has done nothing
+            _unlink(file.path + OLD)
         elif file.text is not None and not os.path.lexists(file.path + NEW):
             _unlink(file.path)
 
     def _file_away(self, file: File, keep: int) -> t.Iterator[str]:
         """Make the old file a backup, and remove the oldest backups."""
-        if not os.path.lexists(file.path + OLD):
+        if not _there(file.path + OLD):
             return
         if keep:
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -194,6 +202,15 @@ def found_by(pattern: str) -> list[str]:
     return sorted(path for path in found if _there(path))
 
 
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return False
+        raise
+
+
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
@@ -208,8 +225,9 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _there(path: str) -> bool:
+    """As os.path.lexists(), but what cannot be told is an OSError."""
     try:
-        os.stat(path)
+        os.lstat(path)
     except OSError as exc:
         if exc.errno in NOT_THERE:
             return False

@@ -32,6 +32,8 @@ from ._processes import (
 from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
+    import io
+
     from ._commands import Completed
     from ._model import Answer, Process, Program
     from ._ports import Commands
@@ -196,7 +198,7 @@ class LocalPluto:
 
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
-        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
+        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if _there(path))
 
     def log_rules(self) -> tuple[str, ...]:
         """See Pluto.log_rules."""
@@ -247,7 +249,7 @@ class LocalPluto:
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
         pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
-        if not os.path.exists(self._control):
+        if not _there(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
 
@@ -340,11 +342,9 @@ class LocalPluto:
                 text = file.read() if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() else None
             # written in place, for in a container the file is a mount; and cut last, so that it is never empty
             with open(self._resolv_conf, "r+b", buffering=0) as current:
-                ours = any(mark.encode() in current.read() for mark in RESOLV_MARKS)
-                if ours and text is not None:
-                    current.seek(0)
-                    current.write(text)
-                    current.truncate()
+                old = current.read()
+                if text is not None and any(mark.encode() in old for mark in RESOLV_MARKS):
+                    _overwrite(current, old, text)
         except OSError as exc:
             raise DaemonError(
                 f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}", errno=exc.errno
@@ -364,6 +364,30 @@ class LocalPluto:
         prefix = os.path.dirname(os.path.dirname(command))
         folders = (f"{prefix}/{folder}/ipsec" for folder in ("libexec", "lib"))
         return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
+
+
+def _overwrite(file: io.FileIO, old: bytes, new: bytes) -> None:
+    """Give an open file, which holds `old`, another content, or leave it as it was."""
+    try:
+        file.seek(0)
+        if file.write(new) != len(new):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if len(new) < len(old):
+            file.truncate()
+    except OSError:
+        file.seek(0)
+        file.write(old)
+        file.truncate()
+        raise
+
+
+def _there(path: str) -> bool:
+    """As os.path.lexists(), but what cannot be told is an OSError."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _unlink(path: str) -> None:

@@ -177,7 +177,7 @@ class Unshared:
         folders = Shadows()
         for file in (*candidate.files, File(f"{nssdir}/{NSS_FILES[0]}.new", None)):
             folders.put(file)
-        links = {family: links_up(self._ip(family, "addr", "show")) for family in "46"}
+        links = {family: self._links(family) for family in "46"}
         names = {link["ifname"] for found in links.values() for link in found}
         files = {
             "names": "".join(f"{name}\n" for name in connections),
@@ -191,6 +191,10 @@ class Unshared:
                 _add(tar, tarfile.TarInfo(name), text)
             folders.write(tar)
         return archive.getvalue()
+
+    def _links(self, family: str) -> list[dict[str, t.Any]]:
+        with understood(LISTED, DependencyError):
+            return [link for link in links_up(self._ip(family, "addr", "show")) if isinstance(link["ifname"], str)]
 
     def _network(self, family: str, links: dict[str, list[dict[str, t.Any]]]) -> t.Iterator[str]:
         """Commands for ip(8) that give a network namespace the host's addresses and default routes."""

@@ -201,7 +201,10 @@ def _record(said: dict[str, t.Any]) -> Pending:
     files = tuple(
         File(str(path), None if text is None else str(text), bool(secret)) for path, text, secret in said["files"]
     )
-    return Pending(str(said["config"]), files, bool(said["running"]), float(said["until"]), int(said["keep"]))
+    until = float(said["until"])
+    if not 0 <= until < 2**63:
+        raise ValueError("no time")
+    return Pending(str(said["config"]), files, bool(said["running"]), until, int(said["keep"]))
 
 
 def _boot() -> str:

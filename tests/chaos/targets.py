@@ -62,7 +62,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import (
     bound_ports,
     listening_inodes,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared, links_up, parse_trial
+from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import Unshared, parse_trial
 from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD
 from ansible_collections.xswan.ipsec.plugins.module_utils._rehearsal import held
 from ansible_collections.xswan.ipsec.plugins.module_utils._rollback import LocalRollback
@@ -432,7 +432,8 @@ def _klips_check(folder: Path) -> t.Callable[[str], object]:
 
 
 def _ip_json(text: str) -> object:
-    return list(Unshared(Says(text))._network("4", {"4": links_up(Unshared(Says(text))._ip("4", "addr", "show"))}))
+    sandbox = Unshared(Says(text))
+    return list(sandbox._network("4", {"4": sandbox._links("4")}))
 
 
 def _script_status(text: str) -> object:
@@ -449,7 +450,7 @@ def _fleet(text: str) -> object:
     """What a gateway sent, to the three pictures."""
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     gateways = [look_from("gw1", {"ipsec": facts}, "192.0.2.1"), look_from("gw2", facts), look_from("gw3", None)]
     fleet = Fleet(gateways, NOW)
