@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents reload lint molecule picture bench-status docs release demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents reload lint fuzz faults chaos molecule picture bench-status docs release demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,18 @@ reload: ## Prove on real gateways what a reload leaves alone (test: all but what
 lint: ## Run linters, types and house rules
 	@$(SETUP)
 	@$(BIN)/pytest tests/gates/test_lint.py tests/gates/test_house.py $(ARGS)
+
+fuzz: ## Fuzz every reader of what comes from outside, a million cases (test: the same few thousand); prints a table
+	@$(SETUP)
+	@nice $(BIN)/python -m chaos fuzz $(ARGS)
+
+faults: ## Make each system call of the real ports fail once in turn (test: a selection); prints a table
+	@$(SETUP)
+	@nice $(BIN)/python -m chaos faults $(ARGS)
+
+chaos: ## Run every campaign of faults that needs no gateway: fuzz, faults
+	@$(SETUP)
+	@nice $(BIN)/python -m chaos fuzz faults $(ARGS)
 
 molecule: ## Test the role by its molecule scenarios
 	@$(SETUP) --lab

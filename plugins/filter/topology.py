@@ -54,6 +54,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
+from ..plugin_utils._text import shown
 from ..plugin_utils._topology import connections
 
 
@@ -66,7 +67,7 @@ def topology(
     """The connections of a host."""
     found, mistakes = connections(host, entries, groups, lambda name: hostvars[name].get("ipsec_gateway"))
     if mistakes:
-        raise AnsibleFilterError(f"xswan.ipsec.topology: {'; '.join(mistakes)}")
+        raise AnsibleFilterError(shown(f"xswan.ipsec.topology: {'; '.join(mistakes)}"))
     return found
 
 

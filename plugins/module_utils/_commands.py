@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ._errors import DependencyError
+from ._errors import DaemonError, DependencyError
 
 if t.TYPE_CHECKING:
     from ._ports import RunCommand
@@ -65,13 +65,24 @@ class LocalCommands:
         return self._run((*APART, *_limited(timeout), *argv), argv, needed, data=data, binary_data=True)
 
     def _run(self, words: tuple[str, ...], argv: tuple[str, ...], needed: str, **stdin: t.Any) -> Completed:
-        status, out, err = self._run_command(
-            [*words],
-            environ_update=ENVIRONMENT,
-            errors="replace",
-            expand_user_and_vars=False,
-            **stdin,
-        )
+        try:
+            status, out, err = self._run_command(
+                [*words],
+                environ_update=ENVIRONMENT,
+                errors="replace",
+                expand_user_and_vars=False,
+                # it would end the module, and nobody would be told what was changed before
+                handle_exceptions=False,
+                **stdin,
+            )
+        except FileNotFoundError as exc:
+            raise DependencyError(f"the command {words[0]} is not installed on this host") from exc
+        except OSError as exc:
+            raise DaemonError(
+                f"this host cannot run {argv[0]}: {exc.strerror or exc}; look at its limits and its memory, and run "
+                "the task again",
+                errno=exc.errno,
+            ) from exc
         if status == NOT_FOUND:
             raise DependencyError(f"the command {needed} is not installed on this host")
         return Completed(argv, None if status in TIMED_OUT else status, out, err)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ._clock import wait_until
-from ._errors import IPsecError, VerifyError
+from ._errors import IPsecError, VerifyError, system_errors
 from ._model import Leftovers
 from ._observe import observe
 from ._plan import StartPluto, StopPluto, predict, steps
@@ -138,12 +138,13 @@ def _apply(desired: Desired, host: Host) -> Outcome:
     risky = desired.flush != "all" and any(isinstance(step, (StartPluto, StopPluto)) for step in plan)
     foreign = host.kernel.leftovers() if risky else Leftovers()
     try:
-        for step in plan:
-            say(step.title)
-            step.apply(host)
-            done.append(step.title)
-        after = _settled(desired, host)
-        _verify(desired, before, after)
+        with system_errors():
+            for step in plan:
+                say(step.title)
+                step.apply(host)
+                done.append(step.title)
+            after = _settled(desired, host)
+            _verify(desired, before, after)
     except IPsecError as exc:
         say(str(exc))
         exc.done = tuple(done)
@@ -170,7 +171,8 @@ def _flushed(before: Leftovers, after: Leftovers) -> str:
 def _differs(before: State, host: Host) -> bool:
     """Whether a step that failed has changed the host all the same; one that cannot be looked at may have changed."""
     try:
-        return _marks(observe(host)) != _marks(before)
+        with system_errors():
+            return _marks(observe(host)) != _marks(before)
     except IPsecError:
         return True
 

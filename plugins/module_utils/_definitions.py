@@ -34,7 +34,7 @@ _DEVICE = re.compile(r"(?<=@).*")
 _POLICY = "policy: "
 _ORDERS = frozenset({"UP", "ROUTE", "KEEP", "GROUTED"})
 """Flags that a connection also has for having been started or routed."""
-_RESOLVED = re.compile(r"[^\s=<\[\]]*<(?P<name>[^>\s]+)>")
+_RESOLVED = re.compile(r"(?<![^\s=<\[\]])[^\s=<\[\]]*<(?P<name>[^<>\s]+)>")
 """A host given by name: `%dns<name>` until it is resolved, then `address<name>`."""
 _OF_ADDRESS = re.compile(r"(our|their) id(type: |=)|conn_prio: ")
 _KEEPALIVE = re.compile(r"^keepalive:\d+s$")

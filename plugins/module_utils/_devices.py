@@ -19,6 +19,7 @@ import os
 import re
 import socket
 import struct
+import sys
 import typing as t
 
 from ._errors import DependencyError, KernelError
@@ -42,7 +43,6 @@ IFLA_INFO_DATA = 2
 IFLA_XFRM_IF_ID = 2
 IFF_UP = 0x1
 
-U32 = struct.Struct("=I")
 IFINFOMSG = struct.Struct("=BxHiII")
 
 KINDS = ("xfrm", "vti", "vti6", "ipsec")
@@ -74,7 +74,7 @@ def _is_ours(number: int, linkinfo: bytes) -> bool:
     if info.get(IFLA_INFO_KIND, b"").rstrip(b"\0") != b"xfrm":
         return False
     data = find(memoryview(info.get(IFLA_INFO_DATA, b"")), IFLA_XFRM_IF_ID)
-    return data.get(IFLA_XFRM_IF_ID) == U32.pack(number or 16384)
+    return int.from_bytes(data.get(IFLA_XFRM_IF_ID, b""), sys.byteorder) == (number or 16384)
 
 
 def require_pyroute2(name: str) -> t.Any:

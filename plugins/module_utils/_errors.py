@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 
@@ -41,3 +42,32 @@ class DaemonError(IPsecError):
 
 class VerifyError(IPsecError):
     """All steps ran, and the host still is not as asked: a bug of this collection."""
+
+
+@contextlib.contextmanager
+def understood(what: str, error: type[IPsecError] = KernelError, cure: str = "") -> t.Iterator[None]:
+    """Make one clear error of what a text of another form does to its reader; `what` names where the text comes from.
+
+    Nothing of the text is told: it may be secret. `cure` is what to do about it.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
+        raise error(
+            f"{what} cannot be understood ({type(exc).__name__}): it is damaged, or of a version that is not known here"
+            f"{'; ' if cure else ''}{cure}"
+        ) from exc
+
+
+@contextlib.contextmanager
+def system_errors() -> t.Iterator[None]:
+    """Make one clear error of a system call that fails where nobody reckons with it: no memory, no descriptors, ..."""
+    try:
+        yield
+    except OSError as exc:
+        where = f"{exc.filename}: " if isinstance(exc.filename, str) else ""
+        raise DaemonError(
+            f"this host refuses what the task needs: {where}{exc.strerror or exc}; look at its limits, its memory and "
+            "its file systems, and run the task again",
+            errno=exc.errno,
+        ) from exc

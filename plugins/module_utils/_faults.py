@@ -72,7 +72,7 @@ NUMBERS = frozenset(
 
 _DURATION = re.compile(r"^\d+(\.\d+)? ?(us|ms|s|m|h|d|w)?$")
 _NUMBER = re.compile(r"^-?\d+$")
-_PLACE = re.compile(r"(?P<file>/[^:\s'\"]+): ?(?P<line>\d+): (?P<what>.*)")
+_PLACE = re.compile(r"(?P<file>/[^:\s'\"]+): ?(?P<line>[0-9]{1,9}): (?P<what>.*)")
 _OF_CONNECTION = re.compile(r'^(?:\d{3} )?"(?P<name>[^"]+)"(?:\[\d+\] \S+)?: (?P<what>.*)$')
 _CONN_WARNING = re.compile(r'^conn: "(?P<name>[^"]+)" warning (?P<what>.*)$')
 _DUPLICATE = re.compile(r"^duplicate key '(?P<key>[^']+)' in conn (?P<name>\S+) while processing def")

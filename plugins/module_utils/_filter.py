@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ._errors import ConfigError, DaemonError, KernelError
+from ._errors import ConfigError, DaemonError, KernelError, understood
 from ._firewall import KINDS, nft_rules
 from ._opening import OWN
 from ._router import Opening
@@ -24,6 +24,7 @@ TIMEOUT = 30.0
 """Seconds."""
 AH = ("ah", 51)
 SERVICE = "ipsec"
+LISTED = "what `nft --json list ruleset` prints"
 NOT_RUNNING = 252
 INVALID_ZONE = 112
 """Exit statuses of firewall-cmd(1)."""
@@ -37,7 +38,8 @@ class LocalFilter:
 
     def check_chain(self, chain: str) -> None:
         """See PacketFilter.check_chain."""
-        known = [_name(item["chain"]) for item in self._ruleset() if item.get("chain", {}).get("hook") == "input"]
+        with understood(LISTED):
+            known = [_name(item["chain"]) for item in self._ruleset() if item.get("chain", {}).get("hook") == "input"]
         if chain not in known:
             raise ConfigError(
                 f"nftables has no base chain {chain} on the hook input; it has {', '.join(known) or 'none'}. "
@@ -46,7 +48,8 @@ class LocalFilter:
 
     def openings(self) -> tuple[Opening, ...]:
         """See PacketFilter.openings."""
-        return openings(self._ruleset())
+        with understood(LISTED):
+            return openings(self._ruleset())
 
     def load(self, path: str) -> None:
         """See PacketFilter.load."""
@@ -54,7 +57,8 @@ class LocalFilter:
 
     def close(self) -> None:
         """See PacketFilter.close."""
-        orders = removal(self._ruleset())
+        with understood(LISTED):
+            orders = removal(self._ruleset())
         if orders:
             self._nft("; ".join(orders))
 

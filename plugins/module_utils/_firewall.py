@@ -18,6 +18,7 @@ import json
 import shlex
 import typing as t
 
+from ._errors import understood
 from ._model import Refusal, Traffic
 
 UDP, ESP = 17, 50
@@ -107,21 +108,22 @@ def _walk(chains: dict[str, Chain], name: str, what: Traffic, sure: bool) -> tup
 
 def refused_by_nftables(ruleset: str) -> tuple[Refusal, ...]:
     """From the output of `nft --json list ruleset`: libnftables-json(5)."""
-    tables: dict[str, dict[str, Chain]] = {}
-    for item in json.loads(ruleset)["nftables"]:
-        if "chain" in item:
-            chain = item["chain"]
-            policy = chain.get("policy", "accept") if chain.get("hook") == "input" else None
-            tables.setdefault(_table(chain), {})[chain["name"]] = Chain(policy)
-        elif "rule" in item:
-            rule = item["rule"]
-            tables[_table(rule)][rule["chain"]].rules += nft_rules(rule)
-    return tuple(
-        refusal
-        for table, chains in tables.items()
-        if table.split()[0] in ("ip", "ip6", "inet")
-        for refusal in _refusals(table, chains)
-    )
+    with understood("what `nft --json list ruleset` prints"):
+        tables: dict[str, dict[str, Chain]] = {}
+        for item in json.loads(ruleset)["nftables"]:
+            if "chain" in item:
+                chain = item["chain"]
+                policy = chain.get("policy", "accept") if chain.get("hook") == "input" else None
+                tables.setdefault(_table(chain), {})[chain["name"]] = Chain(policy)
+            elif "rule" in item:
+                rule = item["rule"]
+                tables[_table(rule)][rule["chain"]].rules += nft_rules(rule)
+        return tuple(
+            refusal
+            for table, chains in tables.items()
+            if table.split()[0] in ("ip", "ip6", "inet")
+            for refusal in _refusals(table, chains)
+        )
 
 
 def _table(item: dict[str, t.Any]) -> str:
@@ -173,7 +175,7 @@ def _nft_map(value: dict[str, t.Any], matches: Matches, rule: dict[str, t.Any]) 
 
 def _only(statement: t.Any) -> tuple[str, t.Any]:
     """Name and content of a statement, which is an object of one key; some are but a word."""
-    return next(iter(statement.items())) if isinstance(statement, dict) else (str(statement), None)
+    return next(iter(statement.items())) if isinstance(statement, dict) and statement else (str(statement), None)
 
 
 def _verdict(kind: str) -> Verdict:
@@ -273,18 +275,19 @@ def _text(value: t.Any) -> str:
 
 def refused_by_iptables(saved: str, tool: t.Literal["iptables", "ip6tables"] | str) -> tuple[Refusal, ...]:
     """From the output of `iptables-save` or `ip6tables-save`: iptables-extensions(8)."""
-    chains: dict[str, Chain] = {}
-    table = ""
-    for line in saved.splitlines():
-        if line.startswith("*"):
-            table = line[1:].strip()
-        elif table == "filter" and line.startswith(":"):
-            name, policy, *_counters = line[1:].split()
-            chains[name] = Chain(policy.lower() if name == "INPUT" else None)
-        elif table == "filter" and line.startswith("-A "):
-            _add, name, *words = shlex.split(line)
-            chains[name].rules.append(_iptables_rule(words, line, frozenset(chains)))
-    return tuple(_refusals(f"{'ip6' if tool == 'ip6tables' else 'ip'} filter", chains))
+    with understood(f"what `{tool}-save` prints"):
+        chains: dict[str, Chain] = {}
+        table = ""
+        for line in saved.splitlines():
+            if line.startswith("*"):
+                table = line[1:].strip()
+            elif table == "filter" and line.startswith(":"):
+                name, policy, *_counters = line[1:].split()
+                chains[name] = Chain(policy.lower() if name == "INPUT" else None)
+            elif table == "filter" and line.startswith("-A "):
+                _add, name, *words = shlex.split(line)
+                chains[name].rules.append(_iptables_rule(words, line, frozenset(chains)))
+        return tuple(_refusals(f"{'ip6' if tool == 'ip6tables' else 'ip'} filter", chains))
 
 
 def _iptables_rule(words: list[str], text: str, chains: frozenset[str]) -> Rule:
@@ -322,7 +325,7 @@ def _target(option: str, name: str, chains: frozenset[str]) -> Verdict:
 def _iptables_match(option: str, value: str, what: Traffic) -> bool | None:
     proto, port = KINDS[what]
     if option == "-p":
-        number = int(value) if value.isdigit() else PROTOCOLS.get(value, -1)
+        number = int(value) if value.isdecimal() else PROTOCOLS.get(value, -1)
         return number in (proto, 0) or value == "all"
     if option == "-i" and value == "lo":
         return False
@@ -330,6 +333,6 @@ def _iptables_match(option: str, value: str, what: Traffic) -> bool | None:
         return _new_among([state.lower() for state in value.split(",")])
     if option in ("--dport", "--dports") and port:
         ends = [part.split(":") for part in value.split(",")]
-        if all(end.isdigit() for pair in ends for end in pair):
+        if all(end.isdecimal() for pair in ends for end in pair):
             return any(int(pair[0]) <= port <= int(pair[-1]) for pair in ends)
     return None

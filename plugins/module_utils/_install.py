@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import fnmatch
 import glob
 import os
 import stat
@@ -15,6 +16,7 @@ import typing as t
 
 from ._candidate import BACKUP
 from ._errors import ConfigError, DaemonError, DependencyError
+from ._ipsec_conf import LONGEST_PATH
 
 if t.TYPE_CHECKING:
     from ._candidate import File
@@ -22,6 +24,7 @@ if t.TYPE_CHECKING:
 
 NEW, OLD = ".xswan-new", ".xswan-old"
 """What a name ends in while an installation is at work; no include of ipsec.conf or ipsec.secrets matches it."""
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 SELINUX = "security.selinux"
 """The extended attribute that holds a file's context."""
 
@@ -39,12 +42,18 @@ class LocalFiles:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except ValueError as exc:
+            # a null character
+            raise ConfigError(f"{path!r} is no path of a file; give another one") from exc
         except OSError as exc:
             raise ConfigError(f"cannot read {path}: {exc.strerror}", errno=exc.errno) from exc
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Files.glob."""
-        return tuple(sorted(filter(os.path.isfile, glob.glob(pattern))))
+        try:
+            return tuple(path for path in found_by(pattern) if _is_file(path))
+        except OSError as exc:
+            raise ConfigError(f"cannot look for {pattern}: {exc.strerror}", errno=exc.errno) from exc
 
     def mode(self, path: str) -> int | None:
         """See Files.mode."""
@@ -58,6 +67,8 @@ class LocalFiles:
 
     def real(self, path: str) -> str:
         """See Files.real."""
+        if not path.startswith("/") or any(char < " " or char == "\x7f" for char in path):
+            raise ConfigError(f"{path!r} is no path of a file; give an absolute one, without control characters")
         real = os.path.realpath(path)
         if os.path.lexists(real) and not os.path.isfile(real):
             raise ConfigError(f"{path} is no regular file, and is not touched; remove it or give another path")
@@ -81,18 +92,35 @@ class LocalFiles:
             for file in files:
                 started.append(file)
                 self._replace(file)
+            for folder in {os.path.dirname(file.path) for file in files}:
+                _sync(folder)
         except OSError as exc:
             for file in reversed(started):
                 self._put_back(file)
             for file in files:
                 _unlink(file.path + NEW)
-            where = exc.filename or "a file"
+            where = exc.filename if isinstance(exc.filename, str) else "a file"
             raise DaemonError(
                 f"cannot install the configuration: {where}: {exc.strerror}; every file is as it was", errno=exc.errno
             ) from exc
-        for folder in {os.path.dirname(file.path) for file in files}:
-            _sync(folder)
-        return tuple(backup for file in files for backup in self._file_away(file, keep))
+        backups: list[str] = []
+        failed: OSError | None = None
+        for file in files:
+            try:
+                backups += self._file_away(file, keep)
+            except OSError as exc:
+                failed = exc
+        if failed is not None:
+            left = [file.path + OLD for file in files if os.path.lexists(file.path + OLD)]
+            error = DaemonError(
+                f"the configuration is installed, but its backups could not be put in order: {failed.filename}: "
+                f"{failed.strerror}; look at {', '.join(left) or 'the backups'}, and remove what is not needed",
+                errno=failed.errno,
+                left=left,
+            )
+            error.changed = True
+            raise error from failed
+        return tuple(backups)
 
     def _prepare(self, file: File) -> None:
         """Write the new file beside the old one; what an installation that was killed left there is overwritten."""
@@ -126,7 +154,7 @@ class LocalFiles:
                 os.setxattr(new, SELINUX, done.out.strip().encode())
 
     def _replace(self, file: File) -> None:
-        if os.path.lexists(file.path):
+        if _there(file.path):
             os.link(file.path, file.path + OLD, follow_symlinks=False)
         if file.text is not None:
             os.replace(file.path + NEW, file.path)
@@ -136,12 +164,14 @@ class LocalFiles:
     def _put_back(self, file: File) -> None:
         if os.path.lexists(file.path + OLD):
             os.replace(file.path + OLD, file.path)
+            # where both are still the same file, rename(2) has done nothing
+            _unlink(file.path + OLD)
         elif file.text is not None and not os.path.lexists(file.path + NEW):
             _unlink(file.path)
 
     def _file_away(self, file: File, keep: int) -> t.Iterator[str]:
         """Make the old file a backup, and remove the oldest backups."""
-        if not os.path.lexists(file.path + OLD):
+        if not _there(file.path + OLD):
             return
         if keep:
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -152,8 +182,57 @@ class LocalFiles:
             yield backup
         else:
             os.unlink(file.path + OLD)
-        for old in sorted(glob.glob(file.backups))[:-keep] if keep else ():
-            os.unlink(old)
+        for old in found_by(file.backups)[:-keep] if keep else ():
+            _unlink(old)
+
+
+def found_by(pattern: str) -> list[str]:
+    """The paths that a shell's pattern matches, sorted; unlike glob.glob() it tells by OSError what it cannot look at.
+
+    Wildcards in the names of folders, too, but no `**`.
+    """
+    if len(pattern) > LONGEST_PATH or "\0" in pattern:
+        return []
+    found = ["/" if pattern.startswith("/") else ""]
+    for part in filter(None, pattern.split("/")):
+        if not glob.has_magic(part):
+            found = [os.path.join(path, part) for path in found]
+            continue
+        found = [os.path.join(path, name) for path in found for name in _names(path or ".") if _matches(name, part)]
+    return sorted(path for path in found if _there(path))
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return False
+        raise
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return []
+        raise
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
+
+
+def _there(path: str) -> bool:
+    """As os.path.lexists(), but what cannot be told is an OSError."""
+    try:
+        os.lstat(path)
+    except OSError as exc:
+        if exc.errno in NOT_THERE:
+            return False
+        raise
+    return True
 
 
 def _context(path: str) -> bytes | None:

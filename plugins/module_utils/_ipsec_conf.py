@@ -26,6 +26,11 @@ REPEATABLE = frozenset({"also"})
 """Keys that may be there more than once in a section."""
 INCLUDE_DEPTH = 10
 """How deep pluto follows includes (ipsec.conf(5))."""
+INCLUDES = 10_000
+"""Files that are read at most: a few that include each other would else be read for ever."""
+
+LONGEST_PATH = 4096
+"""PATH_MAX of linux/limits.h; a longer pattern finds nothing, and to try it takes long."""
 
 
 class Source(t.Protocol):
@@ -163,7 +168,7 @@ class IPsecConf:
 def read_conf(source: Source, path: str) -> IPsecConf:
     """Read the file and all it includes; an empty configuration when there is no file."""
     reader = _Reader(source)
-    reader.read(path, 0)
+    reader.read(path, ())
     return IPsecConf(tuple(reader.sections), tuple(reader.missing))
 
 
@@ -172,9 +177,12 @@ class _Reader:
         self._source = source
         self.sections: list[Section] = []
         self.missing: list[tuple[str, Place]] = []
+        self._files = 0
 
-    def read(self, path: str, depth: int) -> None:
+    def read(self, path: str, above: tuple[str, ...]) -> None:
+        """`above` are the files that include it, one the other."""
         section: Section | None = None
+        self._files += 1
         for number, line in enumerate((self._source.read(path) or "").split("\n"), 1):
             here = Place(path, number)
             header = _HEADER.match(_COMMENT.sub("", line).rstrip())
@@ -185,19 +193,20 @@ class _Reader:
                 if section:
                     self.sections.append(section)
                 if header["kind"] == "include":
-                    self._include(name, here, depth)
+                    self._include(name, here, (*above, path))
             elif parameter and section:
                 value = plain_value(parameter["value"])
                 section.parameters.append(Parameter(parameter["key"].lower(), value, here))
 
-    def _include(self, pattern: str, place: Place, depth: int) -> None:
+    def _include(self, pattern: str, place: Place, above: tuple[str, ...]) -> None:
         full = posixpath.join(posixpath.dirname(place.file), pattern)
         found = self._source.glob(full)
         if not found and not any(char in pattern for char in "*?[{"):
             self.missing.append((pattern, place))
-        if depth < INCLUDE_DEPTH:
-            for path in found:
-                self.read(path, depth + 1)
+        for path in found:
+            # one that includes itself ends pluto, which says so
+            if path not in above and len(above) <= INCLUDE_DEPTH and self._files < INCLUDES:
+                self.read(path, above)
 
 
 def plain_value(text: str) -> str:
@@ -211,6 +220,8 @@ def plain_value(text: str) -> str:
 
 def matches(path: str, pattern: str) -> bool:
     """Whether glob(3) finds this path: a wildcard matches neither a slash nor a leading dot."""
+    if len(pattern) > LONGEST_PATH:
+        return False
     parts, patterns = path.split("/"), posixpath.normpath(pattern).split("/")
     return len(parts) == len(patterns) and all(
         fnmatch.fnmatchcase(part, wanted) and (not part.startswith(".") or wanted.startswith("."))

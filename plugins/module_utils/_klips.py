@@ -20,7 +20,7 @@ import os
 import re
 import typing as t
 
-from ._errors import ConfigError, DependencyError, KernelError
+from ._errors import ConfigError, DependencyError, KernelError, understood
 from ._model import Contents, Interface, Leftovers, Tables
 from ._network import default_routes
 from ._pluto import CONFIG
@@ -185,18 +185,19 @@ class Device:
 
 def parse_devices(text: str) -> dict[str, Device]:
     """Network devices by name, from the output of `ip address show` (the iproute2 of KLIPS's days has no JSON)."""
-    found: dict[str, Device] = {}
-    name = ""
-    for line in text.splitlines():
-        head = re.match(r"\d+: ([^:@]+)[^:]*: <([^>]*)>", line)
-        words = line.split()
-        if head:
-            name = head[1]
-            found[name] = Device(frozenset(head[2].split(",")), ())
-        elif words and words[0] in ("inet", "inet6") and not (words[0] == "inet6" and "dynamic" in words):
-            address = Address(words[1].partition("/")[0], words[words.index("scope") + 1])
-            found[name] = dataclasses.replace(found[name], addresses=(*found[name].addresses, address))
-    return found
+    with understood("what `ip address show` prints"):
+        found: dict[str, Device] = {}
+        name = ""
+        for line in text.splitlines():
+            head = re.match(r"\d+: ([^:@]+)[^:]*: <([^>]*)>", line)
+            words = line.split()
+            if head:
+                name = head[1]
+                found[name] = Device(frozenset(head[2].split(",")), ())
+            elif words and words[0] in ("inet", "inet6") and not (words[0] == "inet6" and "dynamic" in words):
+                address = Address(words[1].partition("/")[0], words[words.index("scope") + 1])
+                found[name] = dataclasses.replace(found[name], addresses=(*found[name].addresses, address))
+        return found
 
 
 def default_device(proc_net_route: str) -> str | None:
@@ -217,7 +218,7 @@ class Virtual:
 
 def parse_tncfg(text: str) -> dict[str, Virtual]:
     """The KLIPS devices by name, from the text of /proc/net/ipsec_tncfg: ipsec_tncfg(5)."""
-    rows = re.findall(r"^(ipsec\d+) -> (\S+) mtu=(\d+)", text, re.MULTILINE)
+    rows = re.findall(r"^(ipsec\d+) -> (\S+) mtu=([0-9]{1,9})", text, re.MULTILINE)
     return {name: Virtual(None if physical == "NULL" else physical, int(mtu)) for name, physical, mtu in rows}
 
 

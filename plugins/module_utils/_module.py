@@ -15,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._clock import SystemClock
 from ._commands import LocalCommands
-from ._errors import ConfigError, DependencyError, IPsecError, VerifyError
+from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, system_errors
 from ._host import Host
 from ._network import LocalNetwork
 from ._pluto import CONFIG, LocalPluto
@@ -29,6 +29,8 @@ def local_host(commands: LocalCommands, *, config: str = CONFIG, launcher: str =
     """The host that the module runs on; refuses where it could not tell the truth."""
     if os.geteuid() != 0:
         raise ConfigError("not root: pluto and the kernel's IPsec state are for root only; add `become: true`")
+    if "\0" in config:
+        raise ConfigError(f"config: {config!r} is no path of a file; give another one")
     # looked for, not imported: only a host with a process to identify needs it, but it must not lack it half-way
     if importlib.util.find_spec("psutil") is None:
         raise DependencyError(missing_required_lib("psutil"))
@@ -105,11 +107,34 @@ def alone(argument_spec: dict[str, t.Any]) -> AnsibleModule:
     return AnsibleModule(argument_spec=argument_spec)
 
 
+def shown(value: t.Any) -> t.Any:
+    """A result that can only be read: a peer chooses its identity, and programs quote what they were given.
+
+    What a terminal could obey becomes a question mark; the ends of lines and tabs stay.
+    """
+    if _printable(value):
+        return value
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in value)
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    return [shown(item) for item in value]
+
+
+def _printable(value: t.Any) -> bool:
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        return all(_printable(key) and _printable(item) for key, item in value.items())
+    return all(map(_printable, value)) if isinstance(value, (list, tuple)) else True
+
+
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
-        result = action(local_host(LocalCommands(module.run_command), **options))
+        with system_errors():
+            result = shown(action(local_host(LocalCommands(module.run_command), **options)))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),
@@ -119,7 +144,7 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         }
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
-        module.fail_json(**failure)
+        module.fail_json(**shown(failure))
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if not module._diff:

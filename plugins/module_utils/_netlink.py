@@ -146,11 +146,18 @@ def attribute(data: memoryview, wanted: int) -> bytes:
         raise KernelError(f"the kernel's answer lacks attribute {wanted}") from None
 
 
-def unpack(layout: struct.Struct, body: memoryview) -> tuple[t.Any, ...]:
+def unpack(layout: struct.Struct, body: memoryview | bytes) -> tuple[t.Any, ...]:
     """The fields that a body begins with; KernelError when it is shorter."""
     if len(body) < layout.size:
         raise KernelError(f"the kernel's answer has {len(body)} bytes where {layout.size} are needed")
     return layout.unpack_from(body)
+
+
+def unpack_all(layout: struct.Struct, body: bytes) -> t.Iterator[tuple[t.Any, ...]]:
+    """The fields of each of the records that a body consists of; KernelError when the last is not whole."""
+    if len(body) % layout.size:
+        raise KernelError(f"the kernel's answer has {len(body)} bytes where a multiple of {layout.size} is needed")
+    return layout.iter_unpack(body)
 
 
 def attributes(pairs: t.Iterable[tuple[int, bytes]]) -> bytes:

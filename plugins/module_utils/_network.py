@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
+import sys
 import typing as t
 
-from ._errors import DependencyError, KernelError
+from ._errors import DependencyError, KernelError, understood
 from ._model import Firewall, Owner, Route, Settings
 from ._processes import socket_owners
 
@@ -97,12 +97,13 @@ class LocalNetwork:
 
     def _number(self, path: str) -> int | None:
         text = self._text(path)
-        return None if text is None else int(text)
+        with understood(f"/proc/{path}"):
+            return None if text is None else int(text)
 
     def _text(self, path: str) -> str | None:
         """Content of a file of /proc; None when there is none, as of what the kernel lacks or of what was removed."""
         try:
-            with open(os.path.join(self._proc, path), encoding="ascii") as file:
+            with open(os.path.join(self._proc, path), encoding="ascii", errors="replace") as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -114,25 +115,27 @@ def _flag(value: int | None) -> bool | None:
 
 def default_routes(proc_net_route: str) -> t.Iterator[Route]:
     """IPv4 default routes, from the text of /proc/net/route, which has them in the order of their metric."""
-    for line in proc_net_route.splitlines()[1:]:
-        # Iface Destination Gateway Flags RefCnt Use Metric Mask ...
-        row = line.split()
-        # a blackhole has no interface
-        if row and row[0] != "*" and int(row[1], 16) == int(row[7], 16) == 0 and _usable(row[3]):
-            gateway = _ipv4(row[2])
-            yield Route("ipv4", row[0], None if gateway == "0.0.0.0" else gateway, int(row[6]))
+    with understood("/proc/net/route"):
+        for line in proc_net_route.splitlines()[1:]:
+            # Iface Destination Gateway Flags RefCnt Use Metric Mask ...
+            row = line.split()
+            # a blackhole has no interface
+            if row and row[0] != "*" and int(row[1], 16) == int(row[7], 16) == 0 and _usable(row[3]):
+                gateway = _ipv4(row[2])
+                yield Route("ipv4", row[0], None if gateway == "0.0.0.0" else gateway, int(row[6]))
 
 
 def default_routes6(proc_net_ipv6_route: str) -> t.Iterator[Route]:
     """IPv6 default routes, from the text of /proc/net/ipv6_route, in the order of their use."""
-    found = []
-    for line in proc_net_ipv6_route.splitlines():
-        # destination length source length next_hop metric references use flags device
-        row = line.split()
-        if row and int(row[0], 16) == int(row[1], 16) == 0 and _usable(row[8]):
-            gateway = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[4]))
-            found.append(Route("ipv6", row[9], None if gateway == "::" else gateway, int(row[5], 16)))
-    yield from sorted(found, key=lambda route: route.metric)
+    with understood("/proc/net/ipv6_route"):
+        found = []
+        for line in proc_net_ipv6_route.splitlines():
+            # destination length source length next_hop metric references use flags device
+            row = line.split()
+            if row and int(row[0], 16) == int(row[1], 16) == 0 and _usable(row[8]):
+                gateway = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[4]))
+                found.append(Route("ipv6", row[9], None if gateway == "::" else gateway, int(row[5], 16)))
+        yield from sorted(found, key=lambda route: route.metric)
 
 
 def _usable(flags: str) -> bool:
@@ -141,17 +144,21 @@ def _usable(flags: str) -> bool:
 
 def bound_addresses(proc_net_udp: str) -> t.Iterator[tuple[int, str, str]]:
     """Local port, address and inode of every socket, from the text of /proc/net/udp or udp6 (proc(5))."""
-    for line in proc_net_udp.splitlines()[1:]:
-        row = line.split()
-        address, _colon, port = row[1].rpartition(":")
-        yield int(port, 16), _ipv4(address) if len(address) == 8 else _ipv6(address), row[9]
+    with understood("/proc/net/udp"):
+        for line in proc_net_udp.splitlines()[1:]:
+            row = line.split()
+            address, _colon, port = row[1].rpartition(":")
+            yield int(port, 16), _ipv4(address) if len(address) == 8 else _ipv6(address), row[9]
 
 
 def _ipv4(number: str) -> str:
     """Address from the number that the kernel prints, of bytes in the order of the network."""
-    return socket.inet_ntop(socket.AF_INET, struct.pack("=I", int(number, 16)))
+    return socket.inet_ntop(socket.AF_INET, _packed(number))
 
 
 def _ipv6(numbers: str) -> str:
-    words = (int(numbers[start : start + 8], 16) for start in range(0, 32, 8))
-    return socket.inet_ntop(socket.AF_INET6, struct.pack("=4I", *words))
+    return socket.inet_ntop(socket.AF_INET6, b"".join(_packed(numbers[start : start + 8]) for start in range(0, 32, 8)))
+
+
+def _packed(word: str) -> bytes:
+    return int(word, 16).to_bytes(4, sys.byteorder)

@@ -21,7 +21,7 @@ import re
 import shlex
 import typing as t
 
-from ._errors import DaemonError, DependencyError
+from ._errors import DaemonError, DependencyError, understood
 
 if t.TYPE_CHECKING:
     from ._ports import Commands
@@ -80,10 +80,11 @@ class LogRules:
 
 def iptables_rules(text: str) -> t.Iterator[Rule]:
     """The own rules in what `iptables -S` prints."""
-    for line in text.splitlines():
-        words = shlex.split(line)
-        if words[:1] == ["-A"] and (_after(words, "-j"), _after(words, "--nflog-prefix")) == ("NFLOG", PREFIX):
-            yield Rule(f"iptables {line}", (("iptables", "-w", LOCK_WAIT, "-D", *words[1:]),))
+    with understood("what `iptables -S` prints"):
+        for line in text.splitlines():
+            words = shlex.split(line)
+            if words[:1] == ["-A"] and (_after(words, "-j"), _after(words, "--nflog-prefix")) == ("NFLOG", PREFIX):
+                yield Rule(f"iptables {line}", (("iptables", "-w", LOCK_WAIT, "-D", *words[1:]),))
 
 
 def _after(words: list[str], option: str) -> str:

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 
 from ._errors import ConfigError
+from ._install import found_by
 
 PROC_SYS = "/proc/sys"
 
@@ -37,7 +37,10 @@ class LocalParameters:
 
     def names(self, pattern: str) -> tuple[str, ...]:
         """See Parameters.names."""
-        return tuple(sorted(os.path.relpath(path, PROC_SYS) for path in glob.glob(self._path(pattern))))
+        try:
+            return tuple(os.path.relpath(path, PROC_SYS) for path in found_by(self._path(pattern)))
+        except OSError as exc:
+            raise ConfigError(f"cannot look for {self._path(pattern)}: {exc.strerror}", errno=exc.errno) from exc
 
     def _path(self, name: str) -> str:
         return os.path.join(PROC_SYS, name)

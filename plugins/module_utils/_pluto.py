@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import os
 import shutil
+import stat
 import typing as t
 
 from ._commands import ENVIRONMENT
-from ._errors import ConfigError, DaemonError, DependencyError
+from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import ConfigFault, Control, Lock, Stranger
 from ._processes import (
     end_processes,
@@ -29,6 +32,8 @@ from ._processes import (
 from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
 
 if t.TYPE_CHECKING:
+    import io
+
     from ._commands import Completed
     from ._model import Answer, Process, Program
     from ._ports import Commands
@@ -193,7 +198,7 @@ class LocalPluto:
 
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
-        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if os.path.lexists(path))
+        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if _there(path))
 
     def log_rules(self) -> tuple[str, ...]:
         """See Pluto.log_rules."""
@@ -218,10 +223,15 @@ class LocalPluto:
     def lock(self) -> Lock:
         """See Pluto.lock."""
         try:
-            with open(self._lock, "rb") as file:
+            # neither a link that somebody planted is followed, nor is a pipe waited for
+            with open(os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
                 content = file.read(64)
         except FileNotFoundError:
             return Lock(self._lock)
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                return Lock(self._lock, "damaged")
+            raise DaemonError(f"cannot read {self._lock}: {exc.strerror}", errno=exc.errno) from exc
         if not content.strip().isdigit():
             return Lock(self._lock, "damaged")
         pid = int(content)
@@ -239,7 +249,7 @@ class LocalPluto:
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
         pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
-        if not os.path.exists(self._control):
+        if not _there(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
 
@@ -272,11 +282,15 @@ class LocalPluto:
         """See Pluto.write_lock. Content and mode are pluto's own: the pid and a line feed, 0444."""
         new = f"{self._lock}.new"
         try:
-            with open(new, "w", encoding="ascii") as file:
-                file.write(f"{process.pid}\n")
-            os.chmod(new, 0o444)
+            _unlink(new)
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), "wb") as file:
+                file.write(f"{process.pid}\n".encode())
+                os.fchmod(file.fileno(), 0o444)
             os.replace(new, self._lock)
         except OSError as exc:
+            with contextlib.suppress(OSError):
+                # of two errors the first is told; what is left of this file the next run removes
+                _unlink(new)
             raise DaemonError(f"cannot write {self._lock}: {exc.strerror}", errno=exc.errno) from exc
 
     def end(self, timeout: float) -> None:
@@ -303,24 +317,34 @@ class LocalPluto:
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
         LogRules(self._commands).remove()
-        for path in filter(os.path.exists, self._resolv_backups):
+        for path in self._resolv_backups:
             self._restore_resolv_conf(path)
-        for path in (self._control, self._lock, *self._old_locks, *self._resolv_backups):
+        for path in (self._control, self._lock, f"{self._lock}.new", *self._old_locks, *self._resolv_backups):
             try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass
+                _unlink(path)
             except OSError as exc:
                 raise DaemonError(f"cannot remove {path}: {exc.strerror}", errno=exc.errno) from exc
 
     def _restore_resolv_conf(self, backup: str) -> None:
-        """Put the name servers of before back, unless somebody has written others since."""
+        """Put the name servers of before back, unless somebody has written others since.
+
+        What is no file of root's was not made by pluto: it would come into a file that everybody reads.
+        """
         try:
-            with open(self._resolv_conf, encoding="utf-8", errors="surrogateescape") as file:
-                ours = any(mark in file.read() for mark in RESOLV_MARKS)
-            if ours:
-                # written in place: in a container the file is a mount
-                shutil.copyfile(backup, self._resolv_conf)
+            try:
+                fd = os.open(backup, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except OSError as exc:
+                if exc.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                    return
+                raise
+            with open(fd, "rb") as file:
+                found = os.fstat(fd)
+                text = file.read() if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() else None
+            # written in place, for in a container the file is a mount; and cut last, so that it is never empty
+            with open(self._resolv_conf, "r+b", buffering=0) as current:
+                old = current.read()
+                if text is not None and any(mark.encode() in old for mark in RESOLV_MARKS):
+                    _overwrite(current, old, text)
         except OSError as exc:
             raise DaemonError(
                 f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}", errno=exc.errno
@@ -342,21 +366,54 @@ class LocalPluto:
         return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
 
 
+def _overwrite(file: io.FileIO, old: bytes, new: bytes) -> None:
+    """Give an open file, which holds `old`, another content, or leave it as it was."""
+    try:
+        file.seek(0)
+        if file.write(new) != len(new):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if len(new) < len(old):
+            file.truncate()
+    except OSError:
+        file.seek(0)
+        file.write(old)
+        file.truncate()
+        raise
+
+
+def _there(path: str) -> bool:
+    """As os.path.lexists(), but what cannot be told is an OSError."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:
     """Inodes of the sockets that listen at `path`, from the text of /proc/net/unix.
 
     The table names a socket as it was bound, so /var/run/pluto/pluto.ctl also stands for /run/pluto/pluto.ctl.
     """
-    found = set()
-    for line in proc_net_unix.splitlines()[1:]:
-        row = line.split(maxsplit=7)
-        if len(row) == 8 and int(row[3], 16) & SO_ACCEPTCON and row[7] in (path, f"/var{path}"):
-            found.add(row[6])
-    return found
+    with understood("/proc/net/unix"):
+        found = set()
+        for line in proc_net_unix.splitlines()[1:]:
+            row = line.split(maxsplit=7)
+            if len(row) == 8 and int(row[3], 16) & SO_ACCEPTCON and row[7] in (path, f"/var{path}"):
+                found.add(row[6])
+        return found
 
 
 def bound_ports(proc_net_udp: str) -> t.Iterator[tuple[int, str]]:
     """Local port and inode of every socket, from the text of /proc/net/udp or udp6 (proc(5))."""
-    for line in proc_net_udp.splitlines()[1:]:
-        row = line.split()
-        yield int(row[1].rpartition(":")[2], 16), row[9]
+    with understood("/proc/net/udp"):
+        for line in proc_net_udp.splitlines()[1:]:
+            row = line.split()
+            yield int(row[1].rpartition(":")[2], 16), row[9]

@@ -251,7 +251,11 @@ class RunCommand(t.Protocol):
         environ_update: dict[str, str],
         errors: str,
         expand_user_and_vars: bool,
+        handle_exceptions: bool,
         data: bytes | None = None,
         binary_data: bool = False,
     ) -> tuple[int, str, str]:
-        """Run a program to its end; return its status and what it printed on stdout and stderr."""
+        """Run a program to its end; return its status and what it printed on stdout and stderr.
+
+        OSError when it cannot be run, if exceptions are not to be handled by ending the module.
+        """

@@ -20,8 +20,9 @@ import tarfile
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError, DependencyError
+from ._errors import ConfigError, DependencyError, understood
 from ._faults import Trial
+from ._ipsec_conf import INCLUDE_DEPTH
 from ._settings import config_setup
 
 if t.TYPE_CHECKING:
@@ -30,6 +31,7 @@ if t.TYPE_CHECKING:
     from ._ipsec_conf import IPsecConf
     from ._ports import CommandsApart
 
+LISTED = "what `ip -json` prints"
 HOME = "/run/xswan"
 """In the sandbox, whose /run is its own: everything that this module brings with it."""
 HIDDEN_FOLDERS = ("/run", "/var/run", "/proc", "/sys", "/dev")
@@ -153,7 +155,7 @@ class Unshared:
         fd = os.memfd_create("ipsec.conf")
         try:
             with open(fd, "w", encoding="utf-8", errors="surrogateescape", closefd=False) as file:
-                file.write("\n".join(_flat(after, candidate.config, 0)))
+                file.write("\n".join(_flat(after, candidate.config, ())))
             path = f"/proc/{os.getpid()}/fd/{fd}"
             done = self._commands.run("ipsec", "addconn", "--checkconfig", "--config", path, timeout=60)
         finally:
@@ -175,7 +177,7 @@ class Unshared:
         folders = Shadows()
         for file in (*candidate.files, File(f"{nssdir}/{NSS_FILES[0]}.new", None)):
             folders.put(file)
-        links = {family: links_up(self._ip(family, "addr", "show")) for family in "46"}
+        links = {family: self._links(family) for family in "46"}
         names = {link["ifname"] for found in links.values() for link in found}
         files = {
             "names": "".join(f"{name}\n" for name in connections),
@@ -190,16 +192,22 @@ class Unshared:
             folders.write(tar)
         return archive.getvalue()
 
+    def _links(self, family: str) -> list[dict[str, t.Any]]:
+        with understood(LISTED, DependencyError):
+            return [link for link in links_up(self._ip(family, "addr", "show")) if isinstance(link["ifname"], str)]
+
     def _network(self, family: str, links: dict[str, list[dict[str, t.Any]]]) -> t.Iterator[str]:
         """Commands for ip(8) that give a network namespace the host's addresses and default routes."""
-        yield from address_commands(links[family])
-        yield from route_commands(self._ip(family, "route", "show", "default"))
+        with understood(LISTED, DependencyError):
+            yield from address_commands(links[family])
+            yield from route_commands(self._ip(family, "route", "show", "default"))
 
     def _ip(self, family: str, *words: str) -> list[dict[str, t.Any]]:
         done = self._commands.run("ip", "-json", f"-{family}", *words, timeout=20)
         if done.status != 0:
             raise DependencyError(f"ip(8) does not tell the host's addresses: {done.reason}")
-        return t.cast("list[dict[str, t.Any]]", json.loads(done.out or "[]"))
+        with understood(LISTED, DependencyError):
+            return [dict(entry) for entry in json.loads(done.out or "[]")]
 
 
 def links_up(links: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
@@ -298,15 +306,16 @@ def _add(tar: tarfile.TarFile, entry: tarfile.TarInfo, text: str) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def _flat(source: Overlay, path: str, depth: int) -> t.Iterator[str]:
-    """The lines of a configuration with its includes in their places."""
+def _flat(source: Overlay, path: str, above: tuple[str, ...]) -> t.Iterator[str]:
+    """The lines of a configuration with its includes in their places; `above` are the files that include it."""
     for line in (source.read(path) or "").split("\n"):
         match = re.match(r"^include[ \t]+(\S+)", line)
-        if not match or depth > 10:
+        if not match or len(above) > INCLUDE_DEPTH:
             yield line
             continue
         for found in source.glob(os.path.join(os.path.dirname(path), match[1].strip('"'))):
-            yield from _flat(source, found, depth + 1)
+            if found not in (*above, path):
+                yield from _flat(source, found, (*above, path))
 
 
 def parse_trial(mark: str, done: Completed) -> Trial:
@@ -321,10 +330,13 @@ def parse_trial(mark: str, done: Completed) -> Trial:
     if "end" not in first:
         raise DependencyError(f"the sandbox came to no end: {done.reason if done.status else 'it was cut off'}")
     empty = ("", "")
+    status, said = first.get("status", empty)[0], first.get("checked", empty)[1]
+    if not status.isdecimal() or len(status) > 3:
+        raise DependencyError("the sandbox does not work: it does not tell how the check of the configuration ended")
     return Trial(
         "sandbox",
-        checked=int(first["status"][0]),
-        said=first["checked"][1],
+        checked=int(status),
+        said=said,
         started="started" in first,
         log="\n".join(first[name][1] for name in ("log", "said") if first.get(name, empty)[1]),
         status=first.get("loaded", empty)[1],

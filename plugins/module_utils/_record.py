@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError
+from ._errors import ConfigError, understood
 
 if t.TYPE_CHECKING:
     from ._config_host import Files
@@ -21,13 +21,18 @@ if t.TYPE_CHECKING:
 RECORD = "/var/lib/xswan-ipsec.json"
 """For root alone: it may hold an ipsec.secrets."""
 
+CURE = "take it from a backup of the host, or remove it to forget what was before"
+
 Part = t.Literal["files", "sysctl", "firewall"]
 """Each module has a part of its own."""
 
 
 def recorded(files: Files, part: Part) -> dict[str, t.Any]:
     """What is recorded of this part; ConfigError when the record cannot be read."""
-    return _read(files).get(part, {})
+    found = _read(files).get(part, {})
+    with understood(RECORD, ConfigError, CURE):
+        FORMS[part](found)
+    return found
 
 
 def record(files: Files, part: Part, content: dict[str, t.Any]) -> None:
@@ -44,10 +49,30 @@ def _read(files: Files) -> dict[str, dict[str, t.Any]]:
     text = files.read(RECORD)
     if text is None:
         return {}
-    try:
-        found = json.loads(text)
-    except ValueError as exc:
-        raise ConfigError(
-            f"{RECORD} is damaged: {exc}; take it from a backup of the host, or remove it to forget what was before"
-        ) from exc
-    return {str(name): dict(kept) for name, kept in found.items()}
+    with understood(RECORD, ConfigError, CURE):
+        return {str(name): dict(kept) for name, kept in json.loads(text).items()}
+
+
+def _files(kept: dict[str, t.Any]) -> None:
+    for path, was in kept.items():
+        mode = was["mode"]
+        _is(isinstance(was["text"], (str, type(None))) and isinstance(was["secret"], bool) and path.startswith("/"))
+        _is(mode is None or (isinstance(mode, int) and 0 <= mode <= 0o7777))
+
+
+def _sysctl(kept: dict[str, t.Any]) -> None:
+    before, ours = dict(kept.get("before", {})), dict(kept.get("ours", {}))
+    _is(all(isinstance(value, str) for value in (*before.values(), *ours.values())) and ours.keys() <= before.keys())
+
+
+def _firewall(kept: dict[str, t.Any]) -> None:
+    _is(isinstance(kept.get("chain", ""), str) and all(isinstance(zone, str) for zone in kept.get("zones", [])))
+
+
+FORMS: dict[Part, t.Callable[[dict[str, t.Any]], None]] = {"files": _files, "sysctl": _sysctl, "firewall": _firewall}
+"""What the parts must look like: something goes wrong, or ValueError, where one does not. Who uses it writes files."""
+
+
+def _is(right: bool) -> None:
+    if not right:
+        raise ValueError

@@ -21,7 +21,7 @@ import zipimport
 from ._candidate import File
 from ._clock import SystemClock
 from ._confirm import Pending, take_back
-from ._errors import DaemonError, DependencyError, IPsecError
+from ._errors import ConfigError, DaemonError, DependencyError, IPsecError, understood
 from ._systemd import booted_with_systemd
 
 if t.TYPE_CHECKING:
@@ -67,12 +67,15 @@ class LocalRollback:
     def pending(self) -> Pending | None:
         """See Rollback.pending."""
         said = self._read()
-        return None if said is None else _record(said)
+        if said is None:
+            return None
+        with self._understood():
+            return _record(said)
 
     def past(self) -> str | None:
         """See Rollback.past."""
         try:
-            with open(self._past, encoding="utf-8") as file:
+            with open(self._past, encoding="utf-8", errors="replace") as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -93,6 +96,7 @@ class LocalRollback:
             "boot": _boot(),
             "token": os.urandom(8).hex(),
         }
+        earlier = self._read()
         try:
             self.forget()
             os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
@@ -103,7 +107,12 @@ class LocalRollback:
                 self._arm_systemd(seconds)
             else:
                 _detach(self._command(said["token"], seconds), self._code)
-        except OSError as exc:
+        except (OSError, DaemonError) as exc:
+            if earlier is None:
+                # nothing was changed, so nothing may be put back
+                self.disarm()
+            if isinstance(exc, DaemonError):
+                raise
             raise DaemonError(
                 f"cannot prepare to take the configuration back: {exc.filename}: {exc.strerror}; nothing was changed",
                 errno=exc.errno,
@@ -179,16 +188,23 @@ class LocalRollback:
 
     def _read(self) -> dict[str, t.Any] | None:
         try:
-            with open(self._record, encoding="utf-8") as file:
-                found: dict[str, t.Any] = json.load(file)
+            with open(self._record, encoding="utf-8") as file, self._understood():
+                return dict(json.load(file))
         except FileNotFoundError:
             return None
-        return found
+
+    def _understood(self) -> t.ContextManager[None]:
+        return understood(self._record, ConfigError, "remove it, and the configuration stays as it is now")
 
 
 def _record(said: dict[str, t.Any]) -> Pending:
-    files = tuple(File(path, text, secret) for path, text, secret in said["files"])
-    return Pending(said["config"], files, said["running"], said["until"], said["keep"])
+    files = tuple(
+        File(str(path), None if text is None else str(text), bool(secret)) for path, text, secret in said["files"]
+    )
+    until = float(said["until"])
+    if not 0 <= until < 2**63:
+        raise ValueError("no time")
+    return Pending(str(said["config"]), files, bool(said["running"]), until, int(said["keep"]))
 
 
 def _boot() -> str:
@@ -200,13 +216,17 @@ def _write(path: str, content: bytes, mode: int = 0o600) -> None:
     """Write a file that is there whole or not at all, also after a power failure."""
     new = f"{path}.new"
     _remove(new)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with open(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(fd, mode)
-        os.fsync(fd)
-    os.replace(new, path)
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        os.replace(new, path)
+    except OSError:
+        _remove(new)
+        raise
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -208,7 +208,7 @@ class ScriptLauncher:
 def parse_status(path: str, done: Completed, openrc: bool) -> Unit:
     """What `status` said. LSB's exit statuses, or OpenRC's; anything else, or no end in time, is `unknown`."""
     # "pluto pid 814" (Openswan), "pluto (pid 814) is running..." (Libreswan)
-    named = re.search(r"pid:? +(\d+)", done.out)
+    named = re.search(r"pid:? +([0-9]{1,9})\b", done.out)
     pid = int(named[1]) if named else None
     if done.status == RUNNING or (done.status is None and pid is not None):
         return Unit(path, "active", "running", main_pid=pid)

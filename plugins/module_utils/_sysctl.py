@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import typing as t
@@ -193,16 +194,28 @@ def _apply(change: Change, host: RouterHost) -> None:
         if change.file != change.old:
             host.files.install((change.file,), 0)
     except IPsecError:
-        _set(change.now, host.parameters)
-        record(host.files, "sysctl", known)
+        with _changed(change):
+            _set(change.now, host.parameters)
+            record(host.files, "sysctl", known)
         raise
-    left = [spelled(name) for name, value in change.targets.items() if host.parameters.read(name) != value]
-    if left:
-        raise VerifyError(f"set, but not as asked: {', '.join(left)}", left=left)
-    record(host.files, "sysctl", {"before": change.before, "ours": change.ours} if change.ours else {})
+    with _changed(change):
+        left = [spelled(name) for name, value in change.targets.items() if host.parameters.read(name) != value]
+        if left:
+            raise VerifyError(f"set, but not as asked: {', '.join(left)}", left=left)
+        record(host.files, "sysctl", {"before": change.before, "ours": change.ours} if change.ours else {})
     words = [f"{name}={values['after']}" for name, values in change.settings.items()]
     if words:
         host.journal.write(f"set {', '.join(words)}")
+
+
+@contextlib.contextmanager
+def _changed(change: Change) -> t.Iterator[None]:
+    """An error from here on comes when the change is done."""
+    try:
+        yield
+    except IPsecError as exc:
+        exc.changed = change.to_result()["changed"]
+        raise
 
 
 def _set(values: Values, kernel: Parameters) -> None:

@@ -50,7 +50,8 @@ class SystemLog:
     def write(self, line: str) -> None:
         """See Journal.write."""
         syslog.openlog("ipsec_setup")
-        syslog.syslog(self._priority, line)
+        # of one line, and without what syslog(3) or the terminal of who reads it could not take
+        syslog.syslog(self._priority, "".join(char if char.isprintable() else "?" for char in line))
         syslog.closelog()
 
 
@@ -72,7 +73,7 @@ class LockFile:
     def exclusive(self, timeout: float) -> t.Iterator[None]:
         """See Guard.exclusive."""
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
             raise DaemonError(
                 f"cannot open the lock {self._path}: {exc.strerror}; make /run writable", errno=exc.errno

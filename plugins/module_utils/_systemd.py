@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ._errors import ConfigError, DaemonError, DependencyError
+from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import Unit
 
 if t.TYPE_CHECKING:
@@ -125,7 +125,8 @@ def parse_show(text: str) -> Unit | None:
     load = values.get("LoadState", "")
     if load == "not-found":
         return None
-    main_pid = int(values.get("MainPID") or 0)
+    with understood(f"what systemd tells about {UNIT}", DaemonError):
+        main_pid, restarts = int(values.get("MainPID") or 0), int(values.get("NRestarts") or 0)
     return Unit(
         name=UNIT,
         active=values.get("ActiveState", ""),
@@ -133,6 +134,6 @@ def parse_show(text: str) -> Unit | None:
         enabled=values.get("UnitFileState", "").startswith("enabled"),
         masked=load == "masked",
         main_pid=main_pid or None,
-        restarts=int(values.get("NRestarts") or 0),
+        restarts=restarts,
         result=values.get("Result", "success"),
     )

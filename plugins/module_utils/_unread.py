@@ -14,6 +14,8 @@ import hashlib
 import os
 import typing as t
 
+from ._install import found_by
+
 if t.TYPE_CHECKING:
     from ._model import Process
     from ._reload import Unread
@@ -66,9 +68,9 @@ def secret_files(path: str) -> tuple[str, ...]:
             continue
         found.add(file)
         with open(file, encoding="utf-8", errors="surrogateescape") as text:
-            patterns = [line.split(maxsplit=1)[1].strip().strip('"') for line in text if line.startswith("include ")]
+            patterns = [line.partition(" ")[2].strip().strip('"') for line in text if line.startswith("include ")]
         for pattern in patterns:
-            todo += [(match, depth + 1) for match in glob.glob(os.path.join(os.path.dirname(file), pattern))]
+            todo += [(match, depth + 1) for match in found_by(os.path.join(os.path.dirname(file), pattern))]
     return tuple(sorted(found))
 
 

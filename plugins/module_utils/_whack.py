@@ -45,8 +45,10 @@ _EXPANSION = _Pattern(r"(?:/\d+x\d+|#[0-9a-f.:]+/\d+)$")
 
 _INTERFACE = _Pattern(
     r"interface (?P<name>[^\s/]+)(?:/\S+)? (?:(?P<protocol>UDP|TCP) )?(?P<address>\[[^\]]+\]|[^\s:@]+|[^\s@]+)"
-    r"(?:[:@](?:(?P<protocol5>UDP|TCP)/)?(?P<port>\d+))?(?P<nat> \(NAT\))?$"
+    r"(?:[:@](?:(?P<protocol5>UDP|TCP)/)?(?P<port>\d{1,5}))?(?P<nat> \(NAT\))?$"
 )
+_NUMBER = r"[0-9]{1,18}"
+"""Of 63 bits at most; what has more digits is no number that pluto prints."""
 _NAME = r'"(?P<name>[^"]+)"(?P<instance>(?:\[\d+\])*)(?: (?P<peer>\S+))?'
 _CONNECTION = _Pattern(_NAME + r":(?P<rest> .*|)$")
 _TOPOLOGY = _Pattern(
@@ -57,7 +59,6 @@ _RIGHT = _Pattern(r"(?:[^\s<\[]+---)?(?P<host>%\w+(?:<[^>]*>)?|[^\s<\[=-]+)")
 _RIGHT_SUBNET = _Pattern(r"===(\S+)$")
 _PROTOCOL = _Pattern(r":(?:\d+|[A-Z]+)/\S+$")
 """leftprotoport=, where there is no subnet to show it with: up to 4.x."""
-_BRACKETED = _Pattern(r"\[([^\]]*)\]")
 _KEY = _Pattern(r"\s+([A-Za-z_][\w-]*)")
 _HOST = _Pattern(
     r" host: (un)?oriented; (?:local|left): ([^;<]*)[^;]*;(?: nexthop:[^;]*;| leftnexthop:[^;]*;)*"
@@ -68,23 +69,23 @@ _AUTH = _Pattern(r"our auth:([^,]+), their auth:([^,;]+)")
 _IDS = _Pattern(r"our idtype: \S+; our id=(.*?); their idtype: \S+; their id=(.*)$")
 _ON_INTERFACE = _Pattern(r"\binterface: ([^;\s]*);")
 _POLICY = _Pattern(r"policy: ([\w+%-]*)")
-_LIFETIME = _Pattern(r"\bike_life: (\d+)s;")
+_LIFETIME = _Pattern(rf"\bike_life: ({_NUMBER})s;")
 _NEWEST = _Pattern(r"(IKEv?\d?|ESP|AH|IPsec) algorithm newest: ([^;]+)")
-_REQID = _Pattern(r"\breqid: (\d+);")
-_STATE = _Pattern(r"#(?P<serial>\d+): " + _NAME + r":(?P<port>\d+)(?:\(tcp\))? (?P<rest>.*)$")
+_REQID = _Pattern(rf"\breqid: ({_NUMBER});")
+_STATE = _Pattern(rf"#(?P<serial>{_NUMBER}): " + _NAME + r":(?P<port>\d+)(?:\(tcp\))? (?P<rest>.*)$")
 _SPIS = _Pattern(
-    r"#(?P<serial>\d+): "
+    rf"#(?P<serial>{_NUMBER}): "
     + _NAME.replace(r"\S+", r"(?!esp\.|ah\.|used )\S+")
-    + r"(?: used (?P<used>\d+)s ago;)? (?P<said>(?:esp|ah)\..*)$"
+    + rf"(?: used (?P<used>{_NUMBER})s ago;)? (?P<said>(?:esp|ah)\..*)$"
 )
 _SPIS_COMPRESSED = _Pattern(r'#\d+: "[^"]+".* comp\.[0-9a-f]+@')
-_SAID = _Pattern(r"\b(esp|ah)\.([0-9a-f]+)@(\S+)")
+_SAID = _Pattern(r"\b(esp|ah)\.([0-9a-f]{1,8})@(\S+)")
 _PENDING = _Pattern(r'#\d+: pending [\w ]+ for "')
-_EVENT = _Pattern(r"(?:EVENT_)?(?:SA_|v1_|v2_)*(REKEY|REPLACE)(?:_IF_USED)? in (-?\d+)s")
-_PARENT = _Pattern(r"(?:isakmp|IKE SA |ISAKMP SA )#(\d+)")
+_EVENT = _Pattern(r"(?:EVENT_)?(?:SA_|v1_|v2_)*(REKEY|REPLACE)(?:_IF_USED)? in (-?" + _NUMBER + ")s")
+_PARENT = _Pattern(rf"(?:isakmp|IKE SA |ISAKMP SA )#({_NUMBER})")
 _TRAFFIC = _Pattern(
-    r"#(?P<serial>\d+): " + _NAME.replace(r"\S+", r"[^\s,]+") + r"(?:, username=(?P<username>.*))?, type=[^,]+, "
-    r"add_time=(?P<added>\d+)(?:, inBytes=(?P<bytes_in>\d+))?(?:, outBytes=(?P<bytes_out>\d+))?"
+    rf"#(?P<serial>{_NUMBER}): " + _NAME.replace(r"\S+", r"[^\s,]+") + r"(?:, username=(?P<username>.*))?, type=[^,]+, "
+    rf"add_time=(?P<added>{_NUMBER})(?:, inBytes=(?P<bytes_in>{_NUMBER}))?(?:, outBytes=(?P<bytes_out>{_NUMBER}))?"
     r"(?:, maxBytes=[^,]+)?(?:, id='.*')?(?:, lease=(?P<lease>\S+))?$"
 )
 
@@ -114,7 +115,7 @@ _KNOWN_LINES = (
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NICKNAME = _Pattern(r'\s*End certificate "([^"]+)"')
 _NOT_AFTER = _Pattern(
-    rf"\s*not after: (?:\w{{3}} )?({'|'.join(MONTHS)}) +(\d+),? (\d\d):(\d\d):(\d\d)(?: UTC)? (\d{{4}})"
+    rf"\s*not after: (?:\w{{3}} )?({'|'.join(MONTHS)}) +(\d\d?),? (\d\d):(\d\d):(\d\d)(?: UTC)? (\d{{4}})"
 )
 _SHUNT = _Pattern(r"\S+ -\d+-> \S+ => \S+")
 _ROUTING = {
@@ -190,10 +191,10 @@ class _Connection:
                 continue
             host = _PROTOCOL.sub("", ends["host"])
             end.setdefault("address", host)
-            bracketed = _BRACKETED.search(text)
-            if bracketed and not bracketed[1].startswith(("+", "MS+", "S=")):
+            bracketed, closed, _after = text.partition("[")[2].partition("]")
+            if closed and not bracketed.startswith(("+", "MS+", "S=")):
                 # Openswan puts flags beside the ID: [@west,+S=C]
-                end.setdefault("id", bracketed[1].partition(",+")[0])
+                end.setdefault("id", bracketed.partition(",+")[0])
             found = _RIGHT_SUBNET.search(text) if end is self.remote else ends
             subnet = found[1] if found else None
             if subnet is None and host[0] != "%":
@@ -331,8 +332,7 @@ class _Reader:
     def _state(self, line: str) -> bool:
         match = _SPIS.match(line)
         if match:
-            self._spis(match)
-            return True
+            return self._spis(match)
         match = _STATE.match(line)
         if match is None:
             return bool(_PENDING.match(line) or _SPIS_COMPRESSED.match(line))
@@ -366,15 +366,18 @@ class _Reader:
         )
         return True
 
-    def _spis(self, match: re.Match[str]) -> None:
-        child = self.children.setdefault(int(match["serial"]), {"connection": match["name"]})
+    def _spis(self, match: re.Match[str]) -> bool:
         said = _SAID.findall(match["said"])
+        if not said:
+            return False
+        child = self.children.setdefault(int(match["serial"]), {"connection": match["name"]})
         child["protocol"], spi, child["remote"] = said[0]
         child["spi_out"] = int(spi, 16)
         if len(said) > 1:
             child["spi_in"], child["local"] = int(said[1][1], 16), said[1][2]
         if match["used"]:
             child["used"] = int(match["used"])
+        return True
 
     def _interface(self, line: str) -> bool:
         match = _INTERFACE.match(line)

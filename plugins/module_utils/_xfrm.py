@@ -20,7 +20,7 @@ import typing as t
 
 from ._errors import KernelError
 from ._model import Contents, Leftovers, Tables, Total
-from ._netlink import attribute, attributes, connected, find, gone, spans, unpack
+from ._netlink import attribute, attributes, connected, find, gone, spans, unpack, unpack_all
 from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Sa, Template, own_reqid
 
 if t.TYPE_CHECKING:
@@ -88,10 +88,10 @@ class XfrmSocket:
         """Sizes of the SA and policy tables, in constant time. KernelError as the kernel says (EPERM without root)."""
         every = U32.pack(0xFFFFFFFF)
         answer = self._netlink.get(XfrmMessage.XFRM_MSG_GETSADINFO, every, XfrmMessage.XFRM_MSG_NEWSADINFO)
-        (sas,) = U32.unpack_from(attribute(answer[U32.size :], XFRMA_SAD_CNT))
+        (sas,) = unpack(U32, attribute(answer[U32.size :], XFRMA_SAD_CNT))
         # incnt, outcnt, fwdcnt, and the same three for the policies of sockets
         answer = self._netlink.get(XfrmMessage.XFRM_MSG_GETSPDINFO, every, XfrmMessage.XFRM_MSG_NEWSPDINFO)
-        counts = XFRMU_SPDINFO.unpack_from(attribute(answer[U32.size :], XFRMA_SPD_INFO))
+        counts = unpack(XFRMU_SPDINFO, attribute(answer[U32.size :], XFRMA_SPD_INFO))
         return Tables(sas, counts[0], counts[1], counts[2], sum(counts[3:]))
 
     def contents(self) -> Contents:
@@ -194,7 +194,7 @@ def _policy(body: memoryview) -> Policy:
     found = find(body[USERPOLICY_INFO.size :], XFRMA_TMPL, XFRMA_POLICY_TYPE, XFRMA_MARK, XFRMA_IF_ID)
     templates = tuple(
         Template(daddr, saddr, mode, Reqid(proto, reqid))
-        for daddr, proto, _family, saddr, reqid, mode in USER_TMPL.iter_unpack(found.pop(XFRMA_TMPL, b""))
+        for daddr, proto, _family, saddr, reqid, mode in unpack_all(USER_TMPL, found.pop(XFRMA_TMPL, b""))
     )
     return Policy(selector, priority, index, direction, action, templates, tuple(found.items()))
 
@@ -202,8 +202,14 @@ def _policy(body: memoryview) -> Policy:
 def _spi(identity: tuple[int, bytes, bytes]) -> tuple[str, int]:
     """Destination address and SPI, from family and what the kernel has of both."""
     family, daddr, spi = identity
-    address = daddr if family == socket.AF_INET6 else daddr[:4]
-    return socket.inet_ntop(family, address), int.from_bytes(spi, "big")
+    return address_of(family, daddr), int.from_bytes(spi, "big")
+
+
+def address_of(family: int, address: bytes) -> str:
+    """Text of an address in 16 bytes; of no family, as selectors for everything have it, IPv4's."""
+    if family == socket.AF_INET6:
+        return socket.inet_ntop(family, address)
+    return socket.inet_ntop(socket.AF_INET, address[:4])
 
 
 def check_layout() -> None:

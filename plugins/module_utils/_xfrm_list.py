@@ -15,9 +15,9 @@ import struct
 import typing as t
 
 from ._errors import ConfigError
-from ._netlink import attributes, connected, spans, unpack
+from ._netlink import attributes, connected, spans, unpack, unpack_all
 from ._owner import SELECTOR, XFRM_POLICY_FWD, own_reqid
-from ._xfrm import NETLINK_XFRM, XfrmMessage, check_layout
+from ._xfrm import NETLINK_XFRM, XfrmMessage, address_of, check_layout
 
 if t.TYPE_CHECKING:
     from ._model import Listing
@@ -137,8 +137,8 @@ def read_sa(body: memoryview) -> dict[str, t.Any]:
     outbound, inbound, window = _replay(found, window)
     device = _value(S32, found.get(XFRMA_OFFLOAD_DEV))
     return {
-        "source": _address(family, saddr),
-        "destination": _address(family, daddr),
+        "source": address_of(family, saddr),
+        "destination": address_of(family, daddr),
         "spi": f"0x{spi.hex()}",
         "protocol": PROTOCOLS.get(proto, str(proto)),
         "mode": _name(MODES, mode),
@@ -170,7 +170,7 @@ def read_policy(body: memoryview, network: Network | None) -> dict[str, t.Any] |
         return None
     daddr, saddr, ports, family, to, source, proto, ifindex, _user = SELECTOR.unpack(selector)
     _names, found = _read(body, USERPOLICY_INFO.size)
-    templates = [*USER_TMPL.iter_unpack(found.get(XFRMA_TMPL, b""))]
+    templates = [*unpack_all(USER_TMPL, found.get(XFRMA_TMPL, b""))]
     ends = [(family, saddr, source), (family, daddr, to)]
     for template in templates:
         width = 32 if template[2] == socket.AF_INET else 128
@@ -180,8 +180,8 @@ def read_policy(body: memoryview, network: Network | None) -> dict[str, t.Any] |
     dport, dport_mask, sport, sport_mask = struct.unpack("!4H", ports)
     return {
         "direction": _name(DIRECTIONS, direction),
-        "source": f"{_address(family, saddr)}/{source}",
-        "destination": f"{_address(family, daddr)}/{to}",
+        "source": f"{address_of(family, saddr)}/{source}",
+        "destination": f"{address_of(family, daddr)}/{to}",
         "protocol": proto or None,
         "source_port": sport if sport_mask else None,
         "destination_port": dport if dport_mask else None,
@@ -203,8 +203,8 @@ def _template(
     daddr: bytes, proto: int, family: int, saddr: bytes, reqid: int, mode: int, _share: int, optional: int
 ) -> dict[str, t.Any]:
     return {
-        "source": _address(family, saddr),
-        "destination": _address(family, daddr),
+        "source": address_of(family, saddr),
+        "destination": address_of(family, daddr),
         "protocol": PROTOCOLS.get(proto, str(proto)),
         "mode": _name(MODES, mode),
         "reqid": reqid,
@@ -248,29 +248,22 @@ def _encapsulation(value: bytes | None) -> dict[str, int] | None:
 
 
 def _mark(value: bytes | None) -> str | None:
-    return "0x{:x}/0x{:x}".format(*MARK.unpack_from(value)) if value else None
+    return "0x{:x}/0x{:x}".format(*unpack(MARK, value)) if value else None
 
 
 def _value(layout: struct.Struct, value: bytes | None) -> int | None:
-    return int(layout.unpack_from(value)[0]) if value else None
+    return int(unpack(layout, value)[0]) if value else None
 
 
 def _device(index: int) -> str:
     try:
         return socket.if_indextoname(index)
-    except OSError:
+    except (OSError, OverflowError):
         return str(index)
 
 
 def _name(names: tuple[str, ...], number: int) -> str:
     return names[number] if number < len(names) else str(number)
-
-
-def _address(family: int, address: bytes) -> str:
-    """Text of an address; of no family, as selectors for everything have it, IPv4's."""
-    if family == socket.AF_INET6:
-        return socket.inet_ntop(family, address)
-    return socket.inet_ntop(socket.AF_INET, address[:4])
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -44,6 +44,9 @@ def name_mistake(name: object) -> str | None:
 def destination_mistake(destination: object) -> str | None:
     """What is wrong with a line of a policy group: a network, and perhaps protocol, source and destination port."""
     words = str(destination).split(" ")
+    if "%" in words[0]:
+        # ipaddress takes anything at all for the zone of an IPv6 address, even the end of a line
+        return f"{destination!r} has a zone; allowed: a network such as 10.1.0.0/16, or an address"
     try:
         ipaddress.ip_network(words[0])
     except ValueError as error:
@@ -75,6 +78,11 @@ def text_mistake(text: str) -> str | None:
     if text.endswith("\\"):
         return "ends in a backslash, which would hide the closing quote; allowed: any other last character"
     return None
+
+
+def shown(text: str) -> str:
+    """A message that can only be read: names that cannot be used are quoted in it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def quoted(text: str) -> str:

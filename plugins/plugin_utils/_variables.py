@@ -10,7 +10,16 @@ import re
 import typing as t
 
 from ._keys import pair_key
-from ._text import destination_mistake, identity, key_lines, name_mistake, parameter_mistake, quoted, text_mistake
+from ._text import (
+    destination_mistake,
+    identity,
+    key_lines,
+    name_mistake,
+    parameter_mistake,
+    quoted,
+    shown,
+    text_mistake,
+)
 from ._topology import connections
 
 Variables = t.Mapping[str, t.Any]
@@ -81,7 +90,7 @@ def configuration(
         if wrong_parameter:
             mistakes.append(f"ipsec_sysctl.{parameter}: {wrong_parameter}")
     if mistakes:
-        return {"mistakes": mistakes, "sections": [], "secrets": [], "policies": {}, "ah": False}
+        return {"mistakes": [*map(shown, mistakes)], "sections": [], "secrets": [], "policies": {}, "ah": False}
     ah = any(_AH.match(line) for section in sections for line in section["lines"])
     return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies, "ah": ah}
 

@@ -52,3 +52,20 @@ def test_configuration_asks_hostvars_for_what_was_not_read_before() -> None:
     assert configuration.configuration(variables, "gw1", GROUPS, {}, known) == found
     del known["gw2"]
     assert configuration.configuration(variables, "gw1", GROUPS, HOSTVARS, known) == found
+
+
+def test_what_is_wrong_with_the_inventory_is_told_without_what_a_terminal_obeys() -> None:
+    evil = "\x1b[2J\u202e"
+    with pytest.raises(AnsibleFilterError) as caught:
+        topology.topology([{**ENTRIES[0], evil: 1}], "gw1", GROUPS, HOSTVARS)
+    assert str(caught.value).isprintable()
+    variables = {
+        "ipsec_connections": [{"name": evil}, {"name": "a", f"left{evil}": "x"}],
+        "ipsec_policies": {evil: [], "clear": [f"::%{evil}"]},
+        "ipsec_sysctl": {evil: 1},
+        "ipsec_secrets": [{evil: 1}],
+        "ipsec_topology": [{**ENTRIES[0], "groups": [evil]}],
+    }
+    found = configuration.configuration(variables, "gw1", GROUPS, HOSTVARS)
+    assert len(found["mistakes"]) > 6
+    assert all(mistake.isprintable() for mistake in found["mistakes"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock, wait_until
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed, LocalCommands
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, DependencyError
 from fake_host import FakeClock
 
 
@@ -116,3 +117,24 @@ def _sleepers(seconds: str) -> list[str]:
             if path.read_bytes() == f"sleep\0{seconds}\0".encode():
                 found.append(path.parent.name)
     return found
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), DaemonError, "cannot run ip: Resource"),
+        (OSError(errno.EMFILE, "Too many open files"), DaemonError, "cannot run ip: Too many open files; look at"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), DependencyError, "the command timeout is not installed"),
+    ],
+)
+def test_a_program_that_cannot_be_started_does_not_end_the_module(
+    error: OSError, kind: type[Exception], said: str
+) -> None:
+    """AnsibleModule would end it by itself, without a word on what was changed before."""
+
+    def run_command(args: list[str], *, handle_exceptions: bool, **_how: object) -> tuple[int, str, str]:
+        assert not handle_exceptions
+        raise error
+
+    with pytest.raises(kind, match=said):
+        LocalCommands(run_command).run("ip", "link", timeout=1)

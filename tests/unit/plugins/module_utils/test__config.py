@@ -211,11 +211,22 @@ def test_purge_puts_back_what_is_no_longer_named(fake: FakeHost) -> None:
     assert RECORD not in fake.files
 
 
-def test_a_damaged_record_is_told_before_anything_changes(fake: FakeHost) -> None:
-    fake.files[RECORD] = (0o600, "{")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"files": 1}',
+        '{"files": {"/etc/ipsec.conf": {"text": 1, "mode": 420, "secret": false}}}',
+        '{"files": {"/etc/ipsec.conf": {"text": "", "mode": "x", "secret": false}}}',
+        '{"files": {"ipsec.conf": {"text": "", "mode": null, "secret": false}}}',
+    ],
+)
+def test_a_damaged_record_is_told_before_anything_changes(fake: FakeHost, text: str) -> None:
+    fake.files[RECORD] = (0o600, text)
     before = dict(fake.files)
     for wanted in (recording(config(GOOD + " ike=aes256\n")), recording(config(GOOD), purge=False)):
-        with pytest.raises(ConfigError, match=r"is damaged: .*; take it from a backup"):
+        with pytest.raises(ConfigError, match=r"cannot be understood .*: it is damaged.*; take it from a backup"):
             done(fake, wanted)
     assert fake.files == before
 

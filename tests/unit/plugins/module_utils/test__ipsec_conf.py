@@ -144,3 +144,16 @@ def test_values(text: str, value: str) -> None:
 )
 def test_globs(path: str, pattern: str, result: bool) -> None:
     assert matches(path, pattern) is result
+
+
+def test_files_that_include_each_other_are_read_once_each() -> None:
+    """Two such files with ten includes each would be read ten thousand million times."""
+    both = "include /etc/[ab]\n" * 10
+    read = conf("include /etc/a\n", {"/etc/a": both + "conn a\n", "/etc/b": both + "conn b\n"})
+    assert set(read.names()) == {"a", "b"}
+    assert len(read.sections) == 11
+
+
+def test_a_pattern_longer_than_any_path_finds_nothing() -> None:
+    assert matches("/etc/a", "/etc/[a]")
+    assert not matches("/etc/a", "/etc/" + "[" * 50_000)

@@ -7,7 +7,7 @@ import syslog
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._system import parse_priority
+from ansible_collections.xswan.ipsec.plugins.module_utils._system import SystemLog, parse_priority
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,11 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._system import parse_p
 )
 def test_priorities(text: str, priority: int | None) -> None:
     assert parse_priority(text) == priority
+
+
+def test_a_line_of_the_log_is_one_that_can_only_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """syslog(3) itself refuses a null character, and what is no UTF-8."""
+    said: list[str] = []
+    monkeypatch.setattr(syslog, "syslog", lambda _priority, line: said.append(line))
+    SystemLog().write("pluto said: a\0\nb\x1b[2J\udc80\u202e\u00e9")
+    assert said == ["pluto said: a??b?[2J??\u00e9"]

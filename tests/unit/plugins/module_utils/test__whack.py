@@ -392,3 +392,8 @@ def test_lines_of_a_connection_that_say_less_than_usual() -> None:
     assert parse_status('000 "one\n000 interface \n', "").unknown_lines == 2
     empty = parse_status('000 "one": ...; unrouted; eroute owner: #0\n', "")
     assert [loaded.name for loaded in empty.loaded] == ["one"]
+
+
+def test_a_line_of_spis_without_any_is_unknown() -> None:
+    answer = parse_status('000 #4: "one" esp.\n', "")
+    assert (answer.unknown_lines, answer.child_sas, answer.negotiating) == (1, (), ())

@@ -26,7 +26,19 @@ PURE = {
     *("_reload", "_reload_host", "_definitions"),
 }
 PURE_STDLIB = {
-    *("__future__", "dataclasses", "datetime", "fnmatch", "functools", "ipaddress", "json", "posixpath", "re", "shlex"),
+    *(
+        "__future__",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "fnmatch",
+        "functools",
+        "ipaddress",
+        "json",
+        "posixpath",
+        "re",
+        "shlex",
+    ),
     *("struct", "typing"),
 }
 CONFIG = {

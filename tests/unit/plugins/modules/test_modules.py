@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import os
 import typing as t
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils import _module
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, VerifyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, VerifyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._facts import DEFAULT, Request
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Listing
+from ansible_collections.xswan.ipsec.plugins.module_utils._whack import parse_status
 from ansible_collections.xswan.ipsec.plugins.modules.ipsec_setup import desired_from
 from ansible_collections.xswan.ipsec.plugins.modules.ipsec_status import request_from, status
 from fake_host import FakeHost
@@ -152,3 +155,69 @@ def test_a_bug_of_ours_brings_its_traceback() -> None:
         raise VerifyError("still to do")
 
     assert "Traceback" in run(action)["exception"]
+
+
+EVIL = "\x1b]0;owned\x07\x9b2J\u202e\u2028<script>\"'"
+
+
+def texts(value: object) -> t.Iterator[str]:
+    """Every text of a result."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from texts(key)
+            yield from texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from texts(item)
+
+
+def test_nothing_that_a_peer_chose_is_printed_raw() -> None:
+    """The ID of a peer, its name, a line that nobody knows, and the words of the log."""
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.configured = {"one": "start", f"two{EVIL}": "start"}
+    fake.pluto_log = (f"\"one\" #1: Peer ID '{EVIL}' mismatched on first found connection",)
+    fake.answer = parse_status(
+        f'000 "one": 192.0.2.1...192.0.2.9[{EVIL}]; unrouted; eroute owner: #0\n'
+        f'000 "one":   our idtype: ID_IPV4; our id={EVIL}; their idtype: ID_FQDN; their id={EVIL}\n'
+        f'000 "two{EVIL}": 192.0.2.1...192.0.2.9; unrouted; eroute owner: #0\n{EVIL}\n',
+        f'006 #2: "one"[1] {EVIL.split(maxsplit=1)[0]}, username={EVIL}, type=ESP, add_time=1, inBytes=1, outBytes=1\n',
+    )
+    params = {"gather_subset": list(DEFAULT), "connections": ["*"], "list_limit": 0, "list_address": None}
+    result = run(lambda _host: status(fake.host(), params))
+    found = list(texts(result))
+    assert len([text for text in found if "owned" in text]) > 5
+    assert all(text.isprintable() for text in found)
+
+
+def test_a_refusal_is_not_printed_raw_and_keeps_its_lines() -> None:
+    def action(_host: object) -> dict[str, t.Any]:
+        raise DaemonError(f"addconn said: {EVIL}", log=[EVIL], output=f"first\n\t{EVIL}")
+
+    result = run(action)
+    assert all(line.isprintable() for text in texts(result) for line in text.replace("\t", "").split("\n"))
+    assert result["error"]["output"].startswith("first\n\t?]0;owned?")
+
+
+def test_a_diff_keeps_its_lines() -> None:
+    result = run(lambda _host: {"changed": True, "diff": [{"before": "a\n\tb\n", "after": "a\udcff\n"}]}, diff=True)
+    assert result["diff"] == [{"before": "a\n\tb\n", "after": "a?\n"}]
+
+
+def test_a_system_call_that_fails_is_one_clear_error() -> None:
+    def action(_host: object) -> dict[str, t.Any]:
+        raise OSError(errno.EMFILE, "Too many open files", "/proc/net/udp")
+
+    result = run(action)
+    assert result["msg"].startswith(
+        "this host refuses what the task needs: /proc/net/udp: Too many open files; look at"
+    )
+    assert (result["changed"], result["error"]) == (False, {"type": "DaemonError", "errno": errno.EMFILE})
+    assert "exception" not in result
+
+
+def test_a_path_with_a_null_character_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no path of a file"):
+        _module.local_host(LocalCommands(t.cast("t.Any", None)), config="/etc/\0")

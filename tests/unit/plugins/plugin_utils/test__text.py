@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._text import (
+    destination_mistake,
     identity,
     key_lines,
     name_mistake,
+    shown,
     text_mistake,
 )
 
@@ -136,3 +138,22 @@ def test_no_names(name: object) -> None:
 def test_identities(name: str, written: str) -> None:
     assert text_mistake(name) is None
     assert identity(name) == written
+
+
+@pytest.mark.parametrize("zone", ["%eth0", "%x\n0.0.0.0/0", "%\x1b[2J", "%x/64\n::/0"])
+def test_an_address_with_a_zone_is_no_destination(zone: str) -> None:
+    """Ipaddress lets anything be a zone, so that one could bring a line of its own."""
+    assert "has a zone" in str(destination_mistake(f"::{zone}"))
+    assert str(destination_mistake(f"::{zone}")).isprintable()
+
+
+@given(st.text(), st.sampled_from(["", "10.1.0.0/16 tcp 0 ", "10.1.0.0/16 ", "::%", "2001:db8::%", "192.0.2.1"]))
+def test_a_destination_is_one_line(text: str, before: str) -> None:
+    destination = before + text
+    if destination_mistake(destination) is None:
+        assert destination.isprintable()
+        assert destination.split() == destination.split(" ")
+
+
+def test_messages_can_only_be_read() -> None:
+    assert shown("a\nb\x1b[2J\u202e\u2028\u00e9") == "a?b?[2J??\u00e9"
