@@ -259,7 +259,10 @@ def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Confi
     if proposal.preflight != "static":
         try:
             host.sandbox.check()
-            return host.sandbox.load(candidate, after, proposal.timeout)
+            began = host.clock.now()
+            trial = host.sandbox.load(candidate, after, proposal.timeout)
+            host.clock.waited(began, "a throw-away pluto to load the candidate")
+            return trial
         except DependencyError as exc:
             if proposal.preflight == "sandbox":
                 raise

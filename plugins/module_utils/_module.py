@@ -41,7 +41,7 @@ def local_host(commands: LocalCommands, *, config: str = CONFIG, launcher: str =
         pluto=pluto,
         kernel=_kernel(backend, commands, pluto),
         journal=SystemLog(lambda: _priority(commands, config)),
-        guard=LockFile(),
+        guard=LockFile(clock),
         clock=clock,
         network=LocalNetwork(commands),
     )
@@ -109,7 +109,8 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
-        result = action(local_host(LocalCommands(module.run_command), **options))
+        host = local_host(LocalCommands(module.run_command), **options)
+        result = action(host)
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),
@@ -120,6 +121,10 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**failure)
+    if host.clock.waits:
+        # Ansible sorts the keys of a result, so that this is what a person reads first
+        waited = f"waited {', '.join(host.clock.waits)}"
+        result["about"] = f"{result['about']}; {waited}" if "about" in result else waited
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if not module._diff:
