@@ -454,7 +454,7 @@ class FakeReloader:
             raise ConfigError(self.fake.config_error)
         held, wanted = (
             Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
-            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers, strict=True)
+            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers)
         )
         auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
