@@ -73,7 +73,7 @@ class LocalCommands:
             **stdin,
         )
         if status == NOT_FOUND:
-            raise DependencyError(f"the command {needed} is not installed on this host")
+            raise DependencyError(f"the command {needed} is not installed on this host; install it")
         return Completed(argv, None if status in TIMED_OUT else status, out, err)
 
 

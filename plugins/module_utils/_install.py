@@ -40,7 +40,9 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
-            raise ConfigError(f"cannot read {path}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot read {path}: {exc.strerror}; correct the path, or what is there", errno=exc.errno
+            ) from exc
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Files.glob."""

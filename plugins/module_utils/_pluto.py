@@ -170,7 +170,7 @@ class LocalPluto:
         """
         done = self._ipsec("readwriteconf", "--config", self.config, timeout=60)
         if done.status != 0:
-            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}")
+            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}; correct it")
         return parse_auto(done.out)
 
     def certificates(self) -> dict[str, int]:
@@ -266,7 +266,7 @@ class LocalPluto:
         """See Pluto.listen."""
         done = self._ipsec("whack", "--listen", timeout=ANSWER_TIMEOUT)
         if done.status != 0:
-            raise DaemonError(f"pluto does not take the order to listen: {done.reason}")
+            raise DaemonError(f"pluto does not take the order to listen: {done.reason}; restart it")
 
     def write_lock(self, process: Process) -> None:
         """See Pluto.write_lock. Content and mode are pluto's own: the pid and a line feed, 0444."""
@@ -277,7 +277,9 @@ class LocalPluto:
             os.chmod(new, 0o444)
             os.replace(new, self._lock)
         except OSError as exc:
-            raise DaemonError(f"cannot write {self._lock}: {exc.strerror}", errno=exc.errno) from exc
+            raise DaemonError(
+                f"cannot write {self._lock}: {exc.strerror}; make its folder writable, with room in it", errno=exc.errno
+            ) from exc
 
     def end(self, timeout: float) -> None:
         """See Pluto.end."""
@@ -311,7 +313,7 @@ class LocalPluto:
             except FileNotFoundError:
                 pass
             except OSError as exc:
-                raise DaemonError(f"cannot remove {path}: {exc.strerror}", errno=exc.errno) from exc
+                raise DaemonError(f"cannot remove {path}: {exc.strerror}; remove it by hand", errno=exc.errno) from exc
 
     def _restore_resolv_conf(self, backup: str) -> None:
         """Put the name servers of before back, unless somebody has written others since."""
@@ -323,7 +325,7 @@ class LocalPluto:
                 shutil.copyfile(backup, self._resolv_conf)
         except OSError as exc:
             raise DaemonError(
-                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}", errno=exc.errno
+                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}; copy it by hand", errno=exc.errno
             ) from exc
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:

@@ -192,7 +192,7 @@ EXAMPLES = r"""
 
 - name: Have pluto take the change over
   xswan.ipsec.ipsec_setup:
-    state: restarted
+    state: reloaded
 
 - name: Connect anew
   ansible.builtin.meta: reset_connection
