@@ -40,6 +40,8 @@ CORES = {
     "2.19": DEV,
     "2.21": Venv("core-2.21", ("3.12", "3.13", "3.14")),
 }
+# What the oldest gateways have; no ansible-core that is supported runs there, only what it sends to them.
+OLDEST = Venv("python-3.9", ("3.9",))
 
 
 def find_python(versions: t.Iterable[str]) -> Path | None:

@@ -20,7 +20,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from project import COLLECTION_LINK, CORES, DEV, ROOT, VENVS, Venv, find_python
+from project import COLLECTION_LINK, CORES, DEV, OLDEST, ROOT, VENVS, Venv, find_python
 
 PREFLIGHT = ROOT / "tests/lab/preflight.py"
 APT_PACKAGES = ROOT / "dev/apt-packages.txt"
@@ -121,7 +121,11 @@ def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lab", action="store_true", help="also what the lab needs: checks and Debian packages (root)")
-    parser.add_argument("--cores", action="store_true", help="also the other ansible-core versions, for ansible-test")
+    parser.add_argument(
+        "--cores",
+        action="store_true",
+        help="also other ansible-core versions, for ansible-test, and Python 3.9, for unit tests",
+    )
     arguments = parser.parse_args()
 
     if arguments.lab:
@@ -131,7 +135,7 @@ def main() -> None:
     with open(VENVS / "lock", "w", encoding="ascii") as lock:
         # Two make targets at once must not build the same environment.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for venv in CORES.values() if arguments.cores else [DEV]:
+        for venv in (*CORES.values(), OLDEST) if arguments.cores else (DEV,):
             python = find_python(venv.pythons)
             if python is not None:
                 make_venv(venv, python)

@@ -11,6 +11,7 @@ import itertools
 import typing as t
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File, Overlay
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Pending
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
@@ -50,10 +51,11 @@ CONTROL = "/run/pluto/pluto.ctl"
 INTERFACES = ("all", "default", "eth0", "eth0.7", "lo")
 
 
-class FakeClock:
+class FakeClock(SystemClock):
     """Time that passes only by sleeping."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.time = 1000.0
 
     def now(self) -> float:
@@ -452,7 +454,7 @@ class FakeReloader:
             raise ConfigError(self.fake.config_error)
         held, wanted = (
             Holding({name: frozenset({told}) for name, told in told_of.items()}, {"nhelpers": setting})
-            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers, strict=True)
+            for told_of, setting in zip((self.fake.held, self.fake.wanted), self.fake.nhelpers)
         )
         auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))

@@ -16,8 +16,15 @@ POLL_INTERVAL = 0.2
 """Seconds between two looks: short against a start of pluto (1 to 5 s), long against the cost of a look (10 ms)."""
 
 
+LONG = 3.0
+"""Seconds from which on a wait is worth telling."""
+
+
 class SystemClock:
-    """The host's own clock."""
+    """The host's own clock, and what the run has waited for by it: a module cannot print while it runs."""
+
+    def __init__(self) -> None:
+        self.waits: list[str] = []
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -30,6 +37,12 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+    def waited(self, since: float, what: str) -> None:
+        """See the port Clock."""
+        seconds = self.now() - since
+        if seconds >= LONG:
+            self.waits.append(f"{seconds:.0f} s for {what}")
 
 
 Missing = t.TypeVar("Missing")

@@ -84,7 +84,7 @@ class LocalCommands:
                 errno=exc.errno,
             ) from exc
         if status == NOT_FOUND:
-            raise DependencyError(f"the command {needed} is not installed on this host")
+            raise DependencyError(f"the command {needed} is not installed on this host; install it")
         return Completed(argv, None if status in TIMED_OUT else status, out, err)
 
 

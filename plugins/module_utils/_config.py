@@ -210,7 +210,9 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     after_files = candidate.over(host.files)
     after = read_conf(after_files, candidate.config)
     if after_files.read(candidate.config) is None:
-        raise ConfigError(f"{candidate.config} does not exist, and is not among what is to be installed")
+        raise ConfigError(
+            f"{candidate.config} does not exist, and is not among what is to be installed; give content or src"
+        )
     trial = _try(proposal, candidate, after, host)
     hidden: set[str] = set()
     for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
@@ -250,7 +252,7 @@ def _resolved(candidate: Candidate, host: ConfigHost) -> Candidate:
     files = tuple(dataclasses.replace(file, path=host.files.real(file.path)) for file in candidate.files)
     twice = {file.path for file in files if [other.path for other in files].count(file.path) > 1}
     if twice:
-        raise ConfigError(f"{', '.join(sorted(twice))} is to be installed twice, with different contents")
+        raise ConfigError(f"{', '.join(sorted(twice))} is to be installed twice, with different contents; name it once")
     return Candidate(host.files.real(candidate.config), files)
 
 
@@ -259,10 +261,15 @@ def _try(proposal: Proposal, candidate: Candidate, after: IPsecConf, host: Confi
     if proposal.preflight != "static":
         try:
             host.sandbox.check()
-            return host.sandbox.load(candidate, after, proposal.timeout)
+            began = host.clock.now()
+            trial = host.sandbox.load(candidate, after, proposal.timeout)
+            host.clock.waited(began, "a throw-away pluto to load the candidate")
+            return trial
         except DependencyError as exc:
             if proposal.preflight == "sandbox":
-                raise
+                raise DependencyError(
+                    f"{exc}; mend that, or use preflight auto to have only the syntax checked"
+                ) from exc
             reason = str(exc)
     return host.sandbox.check_only(candidate, candidate.over(host.files), reason)
 

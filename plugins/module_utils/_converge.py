@@ -28,6 +28,15 @@ SETTLE = 30.0
 Thrice what pluto has for an answer: one that it does not give in time must not be the last word on a busy host.
 """
 NOT_RUNNING = "stop ordered, but IPsec does not run; cleaning up anyway"
+TOLD = 3
+"""Actions that the line for a person names; a reload can have thousands."""
+AWAITED = {
+    "none": "the service manager to start pluto",
+    "listening": "pluto to start and listen",
+    "loaded": "pluto to start and load its connections",
+    "established": "pluto to start and its tunnels to come up",
+}
+"""What a start waits for, by Desired.wait."""
 
 
 class Outcome(t.NamedTuple):
@@ -41,16 +50,34 @@ class Outcome(t.NamedTuple):
     """The lines that went to the system log."""
     flushed: str = ""
     """What disappeared from the kernel that no pluto had made, in words."""
+    foretold: bool = False
+    """Nothing was done: check mode."""
 
     @property
     def needless_stop(self) -> bool:
         """Whether a stop found nothing that ran: ipsec_setup(8) complains, cleans up, and exits with status 1."""
         return self.desired.running is False and not self.before.plutos
 
+    @property
+    def about(self) -> str:
+        """What happened, in one line for a person."""
+        before, after = _in_words(self.before), _in_words(self.after)
+        if not self.actions:
+            return f"IPsec is {after}, nothing {'is' if self.foretold else 'was'} to be done"
+        more = f" and {len(self.actions) - TOLD} more" if len(self.actions) > TOLD else ""
+        todo = ", ".join(self.actions[:TOLD]) + more
+        if before == after:
+            return f"IPsec {'would stay' if self.foretold else 'is'} {after}: {todo}"
+        if self.foretold:
+            return f"IPsec is {before} and would be {after}: {todo}"
+        return f"IPsec was {before} and is {after} now: {todo}"
+
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
         found, left = assess(self.before).findings, {finding.id for finding in assess(self.after).findings}
         return {
+            # callbacks sort the keys, so that this is what a person reads first
+            "about": self.about,
             "changed": bool(self.actions),
             "actions": list(self.actions),
             "repaired": [finding._asdict() for finding in found if finding.id not in left],
@@ -73,9 +100,22 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
     """
     if check_mode:
         before, plan = _plan(desired, host)
-        return Outcome(desired, before, predict(plan, before), tuple(step.title for step in plan))
+        return Outcome(desired, before, predict(plan, before), tuple(step.title for step in plan), foretold=True)
     with host.guard.exclusive(desired.start_timeout + desired.stop_timeout):
         return _apply(desired, host)
+
+
+def _in_words(state: State) -> str:
+    """The manual's word for it, and what is strange."""
+    word, runs = assess(state).word, "running" if state.plutos else "stopped"
+    return runs if word == runs else f"{runs} ({word})"
+
+
+def _awaited(step: Step) -> str:
+    """What the time of a step goes to."""
+    if isinstance(step, StartPluto):
+        return AWAITED[step.wait]
+    return "pluto to end" if isinstance(step, StopPluto) else f"this: {step.title}"
 
 
 # A reload looks at more, and does more. What it needs is not imported where it is not asked for.
@@ -109,7 +149,9 @@ def _told(desired: Desired, before: State, after: State) -> dict[str, t.Any]:
 
 
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
+    began = host.clock.now()
     before = _look(desired, host)
+    host.clock.waited(began, "a throw-away pluto to load the configuration" if desired.reload else "a look at the host")
     plan = _steps(desired, before)
     if desired.running and not desired.restart and any(isinstance(step, StopPluto) for step in plan):
         # what looks strange in one moment of a busy host must not cost a pluto its tunnels
@@ -141,7 +183,9 @@ def _apply(desired: Desired, host: Host) -> Outcome:
         with system_errors():
             for step in plan:
                 say(step.title)
+                began = host.clock.now()
                 step.apply(host)
+                host.clock.waited(began, _awaited(step))
                 done.append(step.title)
             after = _settled(desired, host)
             _verify(desired, before, after)
@@ -196,7 +240,9 @@ def _settled(desired: Desired, host: Host) -> State:
         after = _look(desired, host)
         return bool(_steps(desired.settled(), after)) or None
 
+    began = host.clock.now()
     wait_until(left, SETTLE, host.clock)
+    host.clock.waited(began, "the host to settle")
     return after
 
 

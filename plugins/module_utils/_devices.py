@@ -93,7 +93,8 @@ def remove_device(name: str) -> None:
                 route.link((RouteMessage.RTM_DELLINK.value, NLM_F_REQUEST | NLM_F_ACK), index=index)
             except pyroute2.NetlinkError as exc:
                 raise KernelError(
-                    f"the kernel request RTM_DELLINK failed for {name}: {os.strerror(exc.code)}",
+                    f"the kernel request RTM_DELLINK failed for {name}: {os.strerror(exc.code)}; "
+                    f"remove it by `ip link delete {name}`",
                     errno=exc.code,
                     request="RTM_DELLINK",
                 ) from exc

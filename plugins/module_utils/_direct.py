@@ -71,20 +71,29 @@ class DirectLauncher:
         for check in ("--checknss", "--checknflog"):
             done = ipsec(check)
             if done.status != 0:
-                raise DaemonError(f"pluto was not started: `ipsec {check}` failed: {done.reason}", output=done.err)
+                raise DaemonError(
+                    f"pluto was not started: `ipsec {check}` failed: {done.reason}; mend that and start again",
+                    output=done.err,
+                )
         # without a system log its words would be lost; what the configuration says later on the line wins
         log = () if os.path.exists("/dev/log") else ("--logfile", LOG)
         done = ipsec("pluto", *log, "--config", self._config)
         if done.status is None:
-            raise DaemonError(f"pluto did not start in {timeout:g} s", output=done.err)
+            raise DaemonError(
+                f"pluto did not start in {timeout:g} s; give it more time with start_timeout", output=done.err
+            )
         if done.status != 0:
             what = EXITS.get(done.status, f"exit status {done.status}")
-            raise DaemonError(f"pluto did not start: {what}: {done.reason}", output=done.err)
+            raise DaemonError(f"pluto did not start: {what}: {done.reason}; mend that and start again", output=done.err)
         # It forks before it opens the NSS database and the kernel. An answer comes when it is ready; if it dies first,
         # whack's connection breaks.
         done = ipsec("whack", "--status")
         if done.status is None:
-            raise DaemonError(f"pluto was started, but does not answer after {timeout:g} s", log=list(self.log()))
+            raise DaemonError(
+                f"pluto was started, but does not answer after {timeout:g} s; "
+                "read its log, or give it more time with start_timeout",
+                log=list(self.log()),
+            )
         if done.status != 0:
             lines = self.log()
             raise DaemonError(
@@ -111,4 +120,7 @@ class DirectLauncher:
             os.makedirs(self._rundir)
             os.chmod(self._rundir, 0o755)
         except OSError as exc:
-            raise DaemonError(f"cannot make the folder {self._rundir}: {exc.strerror}", errno=exc.errno) from exc
+            raise DaemonError(
+                f"cannot make the folder {self._rundir}: {exc.strerror}; make the file system below it writable",
+                errno=exc.errno,
+            ) from exc

@@ -67,7 +67,9 @@ class LocalFilter:
         if booted_with_systemd():
             done = self._commands.run("systemctl", "daemon-reload", timeout=TIMEOUT)
             if done.status != 0:
-                raise DaemonError(f"systemd does not read its units again: {done.reason}")
+                raise DaemonError(
+                    f"systemd does not read its units again: {done.reason}; run `systemctl daemon-reload`"
+                )
 
     def default_zone(self) -> str:
         """See PacketFilter.default_zone."""
@@ -84,7 +86,9 @@ class LocalFilter:
     def _ruleset(self) -> list[dict[str, t.Any]]:
         done = self._commands.run("nft", "--json", "list", "ruleset", timeout=TIMEOUT)
         if done.status != 0:
-            raise KernelError(f"`nft --json list ruleset` cannot list the firewall: {done.reason}")
+            raise KernelError(
+                f"`nft --json list ruleset` cannot list the firewall: {done.reason}; load the kernel module nf_tables"
+            )
         found: list[dict[str, t.Any]] = json.loads(done.out)["nftables"]
         return found
 
@@ -93,7 +97,9 @@ class LocalFilter:
         if done.status != 0:
             # its first line says what is wrong, the others where
             reason = (done.err.strip() or done.reason).splitlines()[0]
-            raise ConfigError(f"nft refuses `{' '.join(words)}`: {reason}")
+            raise ConfigError(
+                f"nft refuses `{' '.join(words)}`: {reason}; correct the rules of that table, or name another chain"
+            )
 
     def _firewalld(self, *words: str, no: bool = False) -> Completed:
         """`no`: whether status 1 is an answer."""
@@ -101,9 +107,9 @@ class LocalFilter:
         if done.status == NOT_RUNNING:
             raise ConfigError("firewalld does not run; start it, or do not ask for firewalld")
         if done.status == INVALID_ZONE:
-            raise ConfigError(f"firewalld has no such zone: {done.reason}")
+            raise ConfigError(f"firewalld has no such zone: {done.reason}; `firewall-cmd --get-zones` lists them")
         if done.status != 0 and not (no and done.status == 1):
-            raise DaemonError(f"`firewall-cmd {' '.join(words)}`: {done.reason}")
+            raise DaemonError(f"`firewall-cmd {' '.join(words)}`: {done.reason}; read the log of firewalld")
         return done
 
 

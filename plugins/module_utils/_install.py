@@ -46,7 +46,9 @@ class LocalFiles:
             # a null character
             raise ConfigError(f"{path!r} is no path of a file; give another one") from exc
         except OSError as exc:
-            raise ConfigError(f"cannot read {path}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot read {path}: {exc.strerror}; correct the path, or what is there", errno=exc.errno
+            ) from exc
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Files.glob."""

@@ -490,7 +490,9 @@ class KlipsKernel:
             with open(self._proc(path), encoding="utf-8", errors="replace") as file:
                 return file.read()
         except OSError as exc:
-            raise KernelError(f"cannot read {self._proc(path)}: {exc.strerror}", errno=exc.errno) from exc
+            raise KernelError(
+                f"cannot read {self._proc(path)}: {exc.strerror}; is KLIPS loaded?", errno=exc.errno
+            ) from exc
 
     def _write(self, path: str, text: str) -> None:
         try:

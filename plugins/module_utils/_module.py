@@ -43,7 +43,7 @@ def local_host(commands: LocalCommands, *, config: str = CONFIG, launcher: str =
         pluto=pluto,
         kernel=_kernel(backend, commands, pluto),
         journal=SystemLog(lambda: _priority(commands, config)),
-        guard=LockFile(),
+        guard=LockFile(clock),
         clock=clock,
         network=LocalNetwork(commands),
     )
@@ -134,7 +134,8 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
     try:
         with system_errors():
-            result = shown(action(local_host(LocalCommands(module.run_command), **options)))
+            host = local_host(LocalCommands(module.run_command), **options)
+            result = shown(action(host))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
             "msg": str(exc),
@@ -145,6 +146,10 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**shown(failure))
+    if host.clock.waits:
+        # Ansible sorts the keys of a result, so that this is what a person reads first
+        waited = f"waited {', '.join(host.clock.waits)}"
+        result["about"] = f"{result['about']}; {waited}" if "about" in result else waited
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if not module._diff:

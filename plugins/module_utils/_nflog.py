@@ -74,7 +74,9 @@ class LogRules:
     def _do(self, *argv: str) -> str:
         done = self._commands.run(*argv, timeout=TIMEOUT)
         if done.status != 0:
-            raise DaemonError(f"`{shlex.join(argv)}`, for the rules of nflog-all=, failed: {done.reason}")
+            raise DaemonError(
+                f"`{shlex.join(argv)}`, for the rules of nflog-all=, failed: {done.reason}; remove them by hand"
+            )
         return done.out
 
 

@@ -84,6 +84,9 @@ class Change:
     before: dict[str, t.Any]
     """The record as it is to be."""
     actions: tuple[str, ...]
+    was: tuple[str, ...]
+    """What lets IPsec in and is ours to change, in words."""
+    will_be: tuple[str, ...]
 
 
 def rules(chain: str, ah: bool) -> str:
@@ -114,13 +117,16 @@ def settle(wish: Wish, host: RouterHost, *, check_mode: bool) -> dict[str, t.Any
 
 
 def _result(change: Change) -> dict[str, t.Any]:
+    files = [
+        {"before_header": new.path, "after_header": new.path, "before": old.text or "", "after": new.text or ""}
+        for new, old in zip(change.files, change.olds)
+    ]
+    before, after = ("".join(f"{line}\n" for line in lines) for lines in (change.was, change.will_be))
+    rules_of_host = {"before_header": "firewall", "after_header": "firewall", "before": before, "after": after}
     return {
         "changed": bool(change.actions),
         "actions": list(change.actions),
-        "diff": [
-            {"before_header": new.path, "after_header": new.path, "before": old.text or "", "after": new.text or ""}
-            for new, old in zip(change.files, change.olds)
-        ],
+        "diff": [*([rules_of_host] if before != after else []), *files],
     }
 
 
@@ -150,9 +156,22 @@ def _change(wish: Wish, host: RouterHost) -> Change:
     opened = {*_opened(known), *((name, place) for name, place, _present in services)}
     zones = sorted(f"{name}/{place}" for name, place in opened if name == zone)
     before = {**({"chain": wish.chain} if wish.openings else {}), **({"zones": zones} if zones else {})}
-    return Change(
-        openings, tuple(new for new, _old in pairs), tuple(old for _new, old in pairs), services, before, tuple(actions)
+    was, will_be = (
+        (
+            *map(_in_words, chains),
+            *(f"zone {name} ({place}) lets IPsec in" for name, place, now in services if now is new),
+        )
+        for chains, new in ((found, False), (wish.openings, True))
     )
+    return Change(
+        openings,
+        *(tuple(new for new, _old in pairs), tuple(old for _new, old in pairs), services, before, tuple(actions)),
+        *(was, will_be),
+    )
+
+
+def _in_words(opening: Opening) -> str:
+    return f"{opening.chain} lets IPsec in{', with AH' if opening.ah else ''}"
 
 
 def _opened(known: dict[str, t.Any]) -> list[tuple[str, Place]]:

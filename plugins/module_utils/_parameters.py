@@ -25,7 +25,9 @@ class LocalParameters:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
-            raise ConfigError(f"cannot read {self._path(name)}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot read {self._path(name)}: {exc.strerror}; leave that parameter out", errno=exc.errno
+            ) from exc
 
     def write(self, name: str, value: str) -> None:
         """See Parameters.write."""
@@ -33,7 +35,10 @@ class LocalParameters:
             with open(self._path(name), "w", encoding="ascii") as file:
                 file.write(value + "\n")
         except OSError as exc:
-            raise ConfigError(f"cannot write {value} to {self._path(name)}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot write {value} to {self._path(name)}: {exc.strerror}; give a value that the kernel takes",
+                errno=exc.errno,
+            ) from exc
 
     def names(self, pattern: str) -> tuple[str, ...]:
         """See Parameters.names."""

@@ -236,7 +236,8 @@ class StartPluto(t.NamedTuple):
             log = host.launcher.log()
             last = f"; last logged: {log[-1]}" if log else ""
             raise DaemonError(
-                f"pluto was started, but {missing.what} after {self.timeout:g} s{last}",
+                f"pluto was started, but {missing.what} after {self.timeout:g} s; "
+                f"give it more time with start_timeout, or read its log{last}",
                 timeout=self.timeout,
                 log=list(log),
             )

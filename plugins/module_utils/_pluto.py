@@ -175,7 +175,7 @@ class LocalPluto:
         """
         done = self._ipsec("readwriteconf", "--config", self.config, timeout=60)
         if done.status != 0:
-            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}")
+            raise ConfigError(f"`ipsec readwriteconf` cannot read {self.config}: {done.reason}; correct it")
         return parse_auto(done.out)
 
     def certificates(self) -> dict[str, int]:
@@ -276,7 +276,7 @@ class LocalPluto:
         """See Pluto.listen."""
         done = self._ipsec("whack", "--listen", timeout=ANSWER_TIMEOUT)
         if done.status != 0:
-            raise DaemonError(f"pluto does not take the order to listen: {done.reason}")
+            raise DaemonError(f"pluto does not take the order to listen: {done.reason}; restart it")
 
     def write_lock(self, process: Process) -> None:
         """See Pluto.write_lock. Content and mode are pluto's own: the pid and a line feed, 0444."""
@@ -291,7 +291,9 @@ class LocalPluto:
             with contextlib.suppress(OSError):
                 # of two errors the first is told; what is left of this file the next run removes
                 _unlink(new)
-            raise DaemonError(f"cannot write {self._lock}: {exc.strerror}", errno=exc.errno) from exc
+            raise DaemonError(
+                f"cannot write {self._lock}: {exc.strerror}; make its folder writable, with room in it", errno=exc.errno
+            ) from exc
 
     def end(self, timeout: float) -> None:
         """See Pluto.end."""
@@ -323,7 +325,7 @@ class LocalPluto:
             try:
                 _unlink(path)
             except OSError as exc:
-                raise DaemonError(f"cannot remove {path}: {exc.strerror}", errno=exc.errno) from exc
+                raise DaemonError(f"cannot remove {path}: {exc.strerror}; remove it by hand", errno=exc.errno) from exc
 
     def _restore_resolv_conf(self, backup: str) -> None:
         """Put the name servers of before back, unless somebody has written others since.
@@ -347,7 +349,7 @@ class LocalPluto:
                     _overwrite(current, old, text)
         except OSError as exc:
             raise DaemonError(
-                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}", errno=exc.errno
+                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}; copy it by hand", errno=exc.errno
             ) from exc
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:

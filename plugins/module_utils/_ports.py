@@ -214,6 +214,9 @@ class Guard(t.Protocol):
 class Clock(t.Protocol):
     """Time, which tests must be able to move."""
 
+    waits: list[str]
+    """The long waits of this run, in words: result and person are told of them at its end."""
+
     def now(self) -> float:
         """Monotonic seconds."""
 
@@ -222,6 +225,9 @@ class Clock(t.Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    def waited(self, since: float, what: str) -> None:
+        """The time since then (as of now()) went to a wait for this; it is one of `waits` if it was long."""
 
 
 class Commands(t.Protocol):

@@ -54,7 +54,9 @@ def rehearse(commands: CommandsApart, config: str) -> Holding:
             findings=[{"id": f.id, "connection": f.connection, "key": f.key, "message": f.message} for f in wrong],
         )
     if not trial.started:
-        raise DependencyError(f"a throw-away pluto does not start with {config}: {trial.said or trial.log}")
+        raise DependencyError(
+            f"a throw-away pluto does not start with {config}: {trial.said or trial.log}; mend that, or restart instead"
+        )
     told = {key: value for key, value in setup(trial.status).items() if key not in UNTOLD}
     return Holding(
         definitions(trial.status),

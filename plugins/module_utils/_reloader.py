@@ -87,7 +87,9 @@ class LocalReloader(LocalPluto):
         """See Reloader.load. addconn(8) with a name neither starts nor routes."""
         done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
         if done.status != 0:
-            raise DaemonError(f"pluto did not load connection {name}: {done.reason}", connection=name)
+            raise DaemonError(
+                f"pluto did not load connection {name}: {done.reason}; correct it in {self.config}", connection=name
+            )
 
     def start(self, name: str) -> None:
         """See Reloader.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""
@@ -111,7 +113,7 @@ class LocalReloader(LocalPluto):
     def _order(self, *options: str, timeout: float = ANSWER_TIMEOUT) -> None:
         done = self._ipsec("whack", *options, timeout=timeout)
         if done.status is None or done.status in WHACK_ERRORS:
-            raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}")
+            raise DaemonError(f"`ipsec whack {' '.join(options)}` failed: {done.reason}; run it by hand to see more")
 
 
 def _files(what: Unread, status: str) -> tuple[str, ...]:

@@ -89,7 +89,9 @@ class LocalRollback:
         """See Rollback.arm."""
         loader = getattr(__spec__, "loader", None)
         if not isinstance(loader, zipimport.zipimporter):
-            raise DependencyError("confirm_timeout needs this module to run as Ansible sends it, out of a zip file")
+            raise DependencyError(
+                "confirm_timeout needs this module to run as Ansible sends it, out of a zip file; leave it out"
+            )
         said = {
             **record._asdict(),
             "files": [[file.path, file.text, file.secret] for file in record.files],
@@ -134,12 +136,15 @@ class LocalRollback:
             timeout=COMMAND_TIMEOUT,
         )
         if done.status != 0:
-            raise DaemonError(f"systemd does not set the timer to take the configuration back: {done.reason}")
+            raise DaemonError(
+                f"systemd does not set the timer to take the configuration back: {done.reason}; "
+                "mend that, or leave confirm_timeout out"
+            )
 
     def _systemctl(self, *args: str, fine: int = 0) -> None:
         done = self._commands.run("systemctl", *args, timeout=COMMAND_TIMEOUT)
         if done.status not in (0, fine):
-            raise DaemonError(f"systemctl {' '.join(args)}: {done.reason}")
+            raise DaemonError(f"systemctl {' '.join(args)}: {done.reason}; run it by hand to see more")
 
     def disarm(self, past: str | None = None) -> None:
         """See Rollback.disarm."""

@@ -113,9 +113,13 @@ class ScriptLauncher:
         end_restarters(self._proc)
         status, said = self._run("start", timeout)
         if status is None:
-            raise DaemonError(f"`{self._path} start` did not end in {timeout:g} s: {said}", log=list(self.log()))
+            raise DaemonError(
+                f"`{self._path} start` did not end in {timeout:g} s: {said}; "
+                "read its log, or give it more time with start_timeout",
+                log=list(self.log()),
+            )
         if status != 0:
-            raise DaemonError(f"`{self._path} start` failed: {said}", log=list(self.log()))
+            raise DaemonError(f"`{self._path} start` failed: {said}; mend that and start again", log=list(self.log()))
         left = max(0.0, min(SETTLE, deadline - self._clock.now()))
         active = wait_until(lambda: self._other_than_active(QUERY_TIMEOUT), left, self._clock)
         if active:
@@ -150,7 +154,9 @@ class ScriptLauncher:
             if done.status != 0:
                 break
         if self._enabled() != enabled:
-            raise ConfigError(f"{tool} did not {'enable' if enabled else 'disable'} {self._path}: {said}")
+            raise ConfigError(
+                f"{tool} did not {'enable' if enabled else 'disable'} {self._path}: {said}; do it by hand to see more"
+            )
 
     def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""

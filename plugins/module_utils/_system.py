@@ -13,8 +13,11 @@ import os
 import syslog
 import typing as t
 
-from ._clock import SystemClock, wait_until
+from ._clock import wait_until
 from ._errors import DaemonError
+
+if t.TYPE_CHECKING:
+    from ._ports import Clock
 
 LOCK = "/run/xswan-ipsec.lock"
 
@@ -66,7 +69,8 @@ def parse_priority(text: str) -> int | None:
 class LockFile:
     """See the port `Guard`: flock(2), which the kernel releases with the process, however that ends."""
 
-    def __init__(self, path: str = LOCK) -> None:
+    def __init__(self, clock: Clock, path: str = LOCK) -> None:
+        self._clock = clock
         self._path = path
 
     @contextlib.contextmanager
@@ -79,11 +83,13 @@ class LockFile:
                 f"cannot open the lock {self._path}: {exc.strerror}; make /run writable", errno=exc.errno
             ) from exc
         try:
-            if wait_until(lambda: self._taken(fd), timeout, SystemClock()):
+            began = self._clock.now()
+            if wait_until(lambda: self._taken(fd), timeout, self._clock):
                 raise DaemonError(
                     f"another run of ipsec_setup has held {self._path} for {timeout:g} s; "
                     "wait for it, or find it with `fuser -v` and look why it hangs"
                 )
+            self._clock.waited(began, "another run on this host to end")
             yield
         finally:
             os.close(fd)

@@ -41,7 +41,7 @@ class SystemdLauncher:
         """See Launcher.unit."""
         done = self._systemctl("show", f"--property={','.join(PROPERTIES)}", UNIT, timeout=QUERY_TIMEOUT)
         if done.status != 0:
-            raise DaemonError(f"systemd does not tell about {UNIT}: {done.reason}")
+            raise DaemonError(f"systemd does not tell about {UNIT}: {done.reason}; see `systemctl status {UNIT}`")
         return parse_show(done.out)
 
     def check_start(self) -> None:
@@ -85,12 +85,15 @@ class SystemdLauncher:
         verb = "enable" if enabled else "disable"
         done = self._systemctl(verb, UNIT, timeout=QUERY_TIMEOUT)
         if done.status != 0:
-            raise ConfigError(f"cannot {verb} {UNIT}: {done.reason}")
+            raise ConfigError(f"cannot {verb} {UNIT}: {done.reason}; run `systemctl {verb} {UNIT}` to see more")
 
     def _order(self, verb: str, timeout: float) -> None:
         done = self._systemctl(verb, UNIT, timeout=timeout)
         if done.status not in (0, None):
-            raise DaemonError(f"systemd refused to {verb} {UNIT}: {done.reason}", log=list(self.log()))
+            raise DaemonError(
+                f"systemd refused to {verb} {UNIT}: {done.reason}; read its log, `journalctl -u {UNIT}`",
+                log=list(self.log()),
+            )
 
     def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""

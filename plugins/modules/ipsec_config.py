@@ -192,7 +192,7 @@ EXAMPLES = r"""
 
 - name: Have pluto take the change over
   xswan.ipsec.ipsec_setup:
-    state: restarted
+    state: reloaded
 
 - name: Connect anew
   ansible.builtin.meta: reset_connection
@@ -212,6 +212,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+about:
+  description: For what the module has waited, in one line for a person.
+  returned: when it has waited longer than a few seconds
+  type: str
+  sample: "waited 12 s for a throw-away pluto to load the candidate"
 files:
   description: The files that were replaced or removed. In check mode, that would be.
   returned: success

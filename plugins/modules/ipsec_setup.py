@@ -164,6 +164,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+about:
+  description:
+    - What happened, in one line for a person. In check mode, what would happen. Ansible sorts the keys of a result, so
+      it is the first thing to be read where that is printed, with C(ansible), and with C(ansible-playbook -v).
+    - It also tells for what the module has waited longer than a few seconds.
+    - Its words may change. For programs there are the other keys.
+  returned: success
+  type: str
+  sample: "IPsec was stopped and is running now: start pluto; waited 12 s for pluto to start and load its connections"
 actions:
   description: What was done, in order. In check mode, what would be done. After a failure, what was done before it.
   returned: always

@@ -65,6 +65,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+about:
+  description: For what the module has waited, in one line for a person.
+  returned: when it has waited longer than a few seconds
+  type: str
+  sample: "waited 12 s for another run on this host to end"
 settings:
   description: The parameters whose values were changed, with the value before and after. In check mode, that would be.
   returned: success

@@ -22,6 +22,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.xswan.ipsec.plugins.module_utils import _record, _rollback, _sysctl
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._config import Proposal, install
 from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import Pending
@@ -121,7 +122,7 @@ def _read(folder: Path) -> object:
 
 
 def _lock(folder: Path) -> object:
-    with LockFile(str(folder / "lock")).exclusive(1):
+    with LockFile(SystemClock(), str(folder / "lock")).exclusive(1):
         return None
 
 

@@ -412,15 +412,15 @@ class Gateway:
     """The gateway it runs on, for real."""
 
     def __init__(self) -> None:
-        commands = LocalCommands(run_command)
+        commands, clock = LocalCommands(run_command), SystemClock()
         self._config = Path("/etc/ipsec.conf")
         self.host = WholeHost(
             launcher=SystemdLauncher(commands),
             pluto=LocalPluto(commands),
             kernel=XfrmKernel(commands),
             journal=SystemLog(),
-            guard=LockFile(),
-            clock=SystemClock(),
+            guard=LockFile(clock),
+            clock=clock,
             network=LocalNetwork(commands),
             files=LocalFiles(commands),
             sandbox=Unshared(commands),

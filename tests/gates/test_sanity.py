@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gates.tools import run
-from project import CORES, ROOT, files, find_python
+from project import CORES, OLDEST, ROOT, files, find_python
 
 # All that ansible-test has for a collection, the same in each of these versions: none may be left out silently.
 EXPECTED = """
@@ -39,23 +39,16 @@ def test_no_ignore_files() -> None:
 
 def test_utilities_import_on_the_oldest_python() -> None:
     """Every module_util and plugin_util imports on Python 3.9, with warnings as errors, as on a Debian 11 gateway."""
-    python = find_python(["3.9"])
+    python = find_python(OLDEST.pythons)
     if python is None:
         pytest.skip("no Python 3.9 is installed (the Debian 11 gateway of the lab shows the same)")
-    (ansible,) = CORES["2.19"].path.glob("lib/python3*/site-packages/ansible")
     folders = ("module_utils", "plugin_utils")
     names = [f"{folder}.{path.stem}" for folder in folders for path in sorted((ROOT / "plugins" / folder).glob("*.py"))]
     assert names
-    # Only the package ansible of the controller's environment: the rest of it is not for this Python.
     program = f"""
-import importlib, importlib.machinery, sys
-class Ansible:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "ansible":
-            return importlib.machinery.PathFinder.find_spec(name, [{str(ansible.parent)!r}])
-sys.meta_path.append(Ansible)
-sys.path.insert(0, {str(ROOT / ".ansible/collections")!r})
+import importlib, sys
+sys.path[:0] = {[str(ROOT / folder) for folder in ("tests", "dev", ".ansible/collections")]!r}
+import gates.oldest
 for name in {names!r}:
     importlib.import_module("ansible_collections.xswan.ipsec.plugins." + name)
 """

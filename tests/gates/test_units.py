@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gates.tools import BIN, run
-from project import ROOT
+from gates.tools import BIN, environment, run
+from project import OLDEST, ROOT, find_python
 
 UNITS = "tests/unit/plugins"
 WALKS = [f"{UNITS}/module_utils/test__{name}.py" for name in ("product", "walks")]
@@ -36,6 +36,17 @@ def test_ansible_test_units() -> None:
     output = run(sys.executable, *command)
     for part in ("modules", "controller"):
         assert f"python3.{sys.version_info.minor}-{part}-units.xml" in output, output
+
+
+def test_units_on_the_oldest_python() -> None:
+    """Those of what runs on gateways, by the Python of a Debian 11 gateway."""
+    if find_python(OLDEST.pythons) is None:
+        pytest.skip("no Python 3.9 is installed (the Debian 11 gateway of the lab runs the modules with it)")
+    options = ["-p", "gates.oldest"]
+    left_out = [word for path in WALKS for word in ("--ignore", path)]
+    env = environment(PYTHONPATH="tests:dev")
+    output = run(OLDEST.path / "bin/pytest", *options, f"{UNITS}/module_utils", f"{UNITS}/modules", *left_out, env=env)
+    assert "Python 3.9." in output, output
 
 
 def test_coverage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import collections.abc as c
 import concurrent.futures
 import io
 import json
+import re
 import tarfile
 import typing as t
 from base64 import b64encode
@@ -35,6 +36,22 @@ def suites(lab: c.Callable[[Path, str], Lab]) -> Lab:
         gateway.run(["sh", "-c", "printf 'config setup\\n\\nconn one\\n    left=%%defaultroute\\n    "
                      "right=192.0.2.9\\n    authby=secret\\n    auto=add\\n' > /etc/ipsec.conf"])  # fmt: skip
     return made
+
+
+VERSIONS_OF = r"""
+. /etc/os-release; echo "$VERSION_ID"
+ipsec --version | grep -o '[0-9][0-9.]*[0-9]' | head -n 1
+python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+"""
+
+
+def test_the_readme_names_the_versions_of_these_gateways(suites: Lab) -> None:
+    """The first row of its table, which thus says what the tests ran on, and nothing else."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| gateways, in the lab \|([^|]*)\|", text, re.MULTILINE)
+    named = re.findall(r"Debian (\d+) \((?:Libreswan )?([\d.]+), (?:Python )?([\d.]+)\)", row)
+    found = [tuple(gateway.run(VERSIONS_OF).stdout.split()) for gateway in suites.gateways.values()]
+    assert sorted(named) == sorted(found)
 
 
 class Truth(t.NamedTuple):

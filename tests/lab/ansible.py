@@ -101,6 +101,22 @@ def playbook(lab: Lab, path: Path, *options: str, echo: bool = False) -> Run:
     return Run(process.returncode, "".join(texts))
 
 
+def line(text: str, folder: Path, *, stdin: str = "", **more: str) -> Run:
+    """Run a line of a shell in a folder, with `more` in its environment; it has no terminal to ask at."""
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", text],
+        cwd=folder,
+        env=_environment(more),
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout)
+
+
 def _environment(more: dict[str, str]) -> dict[str, str]:
     """The checkout's own tools and settings, whatever the caller's shell has set."""
     env = {key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")}

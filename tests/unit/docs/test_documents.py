@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import CURES
 from ansible_collections.xswan.ipsec.plugins.module_utils._reasons import CAUSES
-from project import ROOT, files
+from project import CORES, DEV, ROOT, Venv, files
 
 MARKDOWN = [path for path in files() if path.endswith(".md")]
 UTILS = ROOT / "plugins/module_utils"
@@ -84,6 +84,32 @@ def listed(section: str) -> set[str]:
 def test_the_guide_has_every_id_and_no_other(section: str, ids: t.Callable[[], set[str]]) -> None:
     assert len(ids()) > 10
     assert listed(section) == ids()
+
+
+def supported(what: str) -> str:
+    """What the table of README.md says was proven of something."""
+    (row,) = re.findall(rf"^\| {what} \|([^|]*)\|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return str(row)
+
+
+def pinned(venv: Venv) -> str:
+    """The ansible-core of an environment in which tests run."""
+    (version,) = re.findall(r"^ansible-core==(\d+\.\d+)", venv.requirements.read_text(encoding="utf-8"), re.MULTILINE)
+    return str(version)
+
+
+def test_the_readme_names_the_versions_of_the_tests() -> None:
+    """Those of gateways are compared with the gateways, in tests/integration."""
+    cores = list(CORES)
+    with_gateways, sanity, tarball = supported("ansible-core").split(";")
+    assert [pinned(venv) for venv in CORES.values()] == cores
+    assert re.findall(r"\d\.\d+", with_gateways) == [pinned(DEV)]
+    assert re.findall(r"\d\.\d+", sanity) == cores
+    assert re.findall(r"\d\.\d+", tarball) == [cores[0]]
+    assert f'CORES["{cores[0]}"].requirements' in (ROOT / "dev/release.py").read_text(encoding="utf-8")
+    assert f'requires_ansible: ">={cores[0]}.0"' in (ROOT / "meta/runtime.yml").read_text(encoding="utf-8")
+    common, newest = re.findall(r"\d\.\d+", supported("Python of the controller").split(" for ")[0])
+    assert (common, newest) == (DEV.pythons[0], CORES[cores[-1]].pythons[0])
 
 
 def test_every_page_of_the_site_is_in_its_index() -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import re
@@ -18,6 +17,7 @@ from ansible.playbook.play import Play
 from ansible.playbook.task import Task
 
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
+from examples import EXAMPLES, Example, commands
 from project import ROOT, files
 
 Spec = dict[str, t.Any]
@@ -26,47 +26,6 @@ ROLE: Spec = yaml.safe_load((ROOT / "roles/ipsec/meta/argument_specs.yml").read_
 VARIABLES: Spec = ROLE["argument_specs"]["main"]["options"]
 WORDS_OF_PLAY = set(Play.fattributes) | {"hosts"}
 WORDS_OF_TASK = set(Task.fattributes) | {"block", "rescue", "always"}
-
-
-class Example(t.NamedTuple):
-    """A piece of YAML that a reader may copy."""
-
-    place: str
-    """File and line."""
-    content: t.Any
-
-
-def fenced() -> t.Iterator[Example]:
-    """The examples in the documents."""
-    for path in files():
-        if not path.endswith(".md"):
-            continue
-        text = (ROOT / path).read_text(encoding="utf-8")
-        for match in re.finditer(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-            line = text[: match.start()].count("\n") + 2
-            yield Example(f"{path}:{line}", yaml.safe_load(match[1]))
-
-
-def documented() -> t.Iterator[Example]:
-    """The examples of modules and filters."""
-    for path in files():
-        if not re.match(r"plugins/(modules|filter)/\w+\.(py|yml)$", path):
-            continue
-        text = (ROOT / path).read_text(encoding="utf-8")
-        if path.endswith(".yml"):
-            examples = yaml.safe_load(text).get("EXAMPLES")
-        else:
-            values = {
-                node.targets[0].id: node.value
-                for node in ast.parse(text).body
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-            }
-            examples = ast.literal_eval(values["EXAMPLES"]) if "EXAMPLES" in values else None
-        if examples is not None:
-            yield Example(path, yaml.safe_load(examples))
-
-
-EXAMPLES = [*fenced(), *documented()]
 
 
 def spec_of(module: str) -> Spec:
@@ -198,6 +157,12 @@ def test_every_module_and_filter_has_one() -> None:
     wanted = {path for path in files() if re.match(r"plugins/modules/\w+\.py$", path)}
     assert wanted <= places
     assert len(places) > 30
+    assert len({example.name for example in EXAMPLES}) == len(EXAMPLES), "the name of an example is its alone"
+
+
+def test_commands_are_found() -> None:
+    assert "ansible gateways -m xswan.ipsec.ipsec_status" in commands()
+    assert "make test" in commands()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from accidents import (
     upgraded,
 )
 
-from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import Outcome, converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -225,6 +225,53 @@ def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
     orphaned(fake)
     fake.busy_until = fake.clock.now() + 1
     assert converge(START, fake.host(), check_mode=False).actions == ("write the lock file anew",)
+
+
+@pytest.mark.parametrize(
+    ("origin", "desired", "foretold", "told"),
+    [
+        (
+            stopped,
+            START,
+            "IPsec is stopped and would be running: start pluto",
+            "IPsec was stopped and is running now: start pluto",
+        ),
+        (
+            dead,
+            START,
+            "IPsec is stopped (dead) and would be running: clean up after a dead pluto, start pluto",
+            "IPsec was stopped (dead) and is running now: clean up after a dead pluto, start pluto",
+        ),
+        (
+            running,
+            Desired(running=True, restart=True, enabled=False),
+            "IPsec would stay running: stop pluto, start pluto",
+            "IPsec is running: stop pluto, start pluto",
+        ),
+        (running, START, "IPsec is running, nothing is to be done", "IPsec is running, nothing was to be done"),
+    ],
+)
+def test_what_happened_in_one_line(origin: Accident, desired: Desired, foretold: str, told: str) -> None:
+    fake = FakeHost()
+    origin(fake)
+    assert converge(desired, fake.host(), check_mode=True).to_result()["about"] == foretold
+    assert converge(desired, fake.host(), check_mode=False).to_result()["about"] == told
+    assert next(iter(sorted(converge(desired, fake.host(), check_mode=True).to_result()))) == "about"
+
+
+def test_one_line_is_enough_for_many_actions() -> None:
+    fake = FakeHost()
+    state = observe(fake.host())
+    many = Outcome(START, state, state, tuple(f"add connection c{number}" for number in range(1000)))
+    assert many.about == "IPsec is stopped: add connection c0, add connection c1, add connection c2 and 997 more"
+
+
+def test_a_long_wait_is_told() -> None:
+    fake = FakeHost()
+    fake.busy_until = fake.clock.now() + 8
+    converge(START, fake.host(), check_mode=False)
+    (wait,) = fake.clock.waits
+    assert wait == "8 s for pluto to start and load its connections"
 
 
 def test_a_stop_of_what_does_not_run_complains_and_cleans() -> None:

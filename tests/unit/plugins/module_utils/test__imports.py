@@ -41,7 +41,7 @@ def test_files_in_a_zip_file_are_compiled_once(how: str, times: int, tmp_path: P
     """The second case is the reason for this file: without it there were no need, nor with a Python that knows."""
     archive = tmp_path / "payload.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for folder in (Path(PACKAGE), *Path(PACKAGE).parents[:-1]):
+        for folder in (Path(PACKAGE), *list(Path(PACKAGE).parents)[:-1]):
             file.writestr(f"{folder}/__init__.py", "")
         for name in ("_imports", "_errors", "_observe", "_model"):
             file.write(UTILS / f"{name}.py", f"{PACKAGE}/{name}.py")

@@ -39,6 +39,8 @@ def test_nftables_is_opened_and_closed_again() -> None:
     result = done(fake, "nftables")
     assert result == {**told, "warnings": []}
     assert (result["changed"], result["actions"]) == (True, [f"open {INPUT}"])
+    words = {"before_header": "firewall", "after_header": "firewall", "before": "", "after": f"{INPUT} lets IPsec in\n"}
+    assert [words, RULES, DROP_IN] == [result["diff"][0], *(each["after_header"] for each in result["diff"][1:])]
     assert list(fake.openings) == [Opening(INPUT, ah=False)]
     assert {RULES, DROP_IN, RECORD} == set(fake.files)
     assert "reload units" in fake.calls
@@ -73,6 +75,8 @@ def test_another_chain_takes_the_place_of_the_old_one() -> None:
     done(fake, "nftables")
     result = done(fake, "nftables", chain=OTHER, ah=True)
     assert result["actions"] == [f"open {OTHER}"]
+    diff = result["diff"][0]
+    assert (diff["before"], diff["after"]) == (f"{INPUT} lets IPsec in\n", f"{OTHER} lets IPsec in, with AH\n")
     assert fake.openings == (Opening(OTHER, ah=True),)
     assert "meta l4proto 51 accept" in fake.files[RULES][1]
     assert done(fake, "nftables", chain=OTHER, ah=True)["changed"] is False
@@ -140,6 +144,10 @@ def test_another_zone_and_another_tool() -> None:
     assert result["actions"] == [
         *("open zone external (permanent)", "open zone external (runtime)"),
         *("close zone public (permanent)", "close zone public (runtime)"),
+    ]
+    assert [result["diff"][0][side].splitlines() for side in ("before", "after")] == [
+        [f"zone {name} ({place}) lets IPsec in" for place in ("permanent", "runtime")]
+        for name in ("public", "external")
     ]
     done(fake, "nftables")
     assert fake.zones == {"permanent": set(), "runtime": set()}

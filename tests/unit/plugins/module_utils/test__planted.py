@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils import _rollback, _unread
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import File
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import NEW, OLD, LocalFiles
@@ -132,7 +133,7 @@ def test_a_backup_of_another_user_does_not_come_into_resolv_conf(theirs: Path, t
 
 def test_the_lock_between_runs_is_no_link(theirs: Path, victim: Path) -> None:
     (theirs / "lock").symlink_to(victim)
-    with pytest.raises(DaemonError, match="symbolic links"), LockFile(str(theirs / "lock")).exclusive(1):
+    with pytest.raises(DaemonError, match="symbolic links"), LockFile(SystemClock(), str(theirs / "lock")).exclusive(1):
         pass
     assert untouched(victim)
 

@@ -163,10 +163,10 @@ def every_difference() -> c.Iterator[FakeHost]:
     """Two connections, each in every relation to pluto and the configuration, and each owner of an IKE SA."""
     for relations in itertools.product(("", "held", "wanted", "same", "different"), repeat=2):
         for owner, unread in itertools.product((None, "a", "b"), UNREAD):
-            held = {n: "1" for n, how in zip("ab", relations, strict=True) if how in ("held", "same", "different")}
+            held = {n: "1" for n, how in zip("ab", relations) if how in ("held", "same", "different")}
             wanted = {
                 n: "2" if how == "different" else "1"
-                for n, how in zip("ab", relations, strict=True)
+                for n, how in zip("ab", relations)
                 if how in ("wanted", "same", "different")
             }
             fake = running(held, wanted)

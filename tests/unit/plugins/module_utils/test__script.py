@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Unit
@@ -28,7 +29,7 @@ SCRIPT = "/etc/init.d/ipsec"
 
 
 @dataclasses.dataclass
-class Machine:
+class Machine(SystemClock):
     """A host without systemd below a folder: its script's answers, its links, its processes, and its clock."""
 
     root: Path
@@ -40,6 +41,7 @@ class Machine:
     """Whether update-rc.d and the others really do it."""
     asked: list[str] = dataclasses.field(default_factory=list)
     time: float = 0.0
+    waits: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         for folder in ("etc/init.d", "etc/rc2.d", "etc/runlevels/default", "proc/self/ns", "bin"):

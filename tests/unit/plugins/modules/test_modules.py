@@ -24,6 +24,8 @@ from fake_host import FakeHost
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.xswan.ipsec.plugins.module_utils._host import Host
+
 
 class ExitedError(Exception):
     """A module ended with a result."""
@@ -105,6 +107,18 @@ def test_result_of_setup() -> None:
 def test_no_diff_unless_asked_for() -> None:
     fake = FakeHost()
     assert "diff" not in run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=True).to_result())
+
+
+def test_what_was_waited_for_comes_first() -> None:
+    def wait(host: Host) -> dict[str, t.Any]:
+        host.clock.waited(host.clock.now() - 12, "another run on this host to end")
+        host.clock.waited(host.clock.now() - 1, "nothing of note")
+        return {"changed": False}
+
+    line = "waited 12 s for another run on this host to end"
+    assert run(wait)["about"] == line
+    assert run(lambda host: {**wait(host), "about": "IPsec is running"})["about"] == f"IPsec is running; {line}"
+    assert "about" not in run(lambda _host: {})
 
 
 def test_parameters_become_a_request() -> None:

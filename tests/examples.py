@@ -1,0 +1,86 @@
+# Copyright (c) 2026 the xswan.ipsec authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The examples that a reader may copy: YAML and commands of the documents, and EXAMPLES of modules and filters."""
+
+from __future__ import annotations
+
+import ast
+import re
+import typing as t
+
+import yaml
+
+from project import ROOT, files
+
+PROGRAMS = ("ansible", "ansible-galaxy", "ansible-playbook", "certutil", "ipsec", "make", "openssl")
+"""What a block of commands begins with; other blocks are drawings, and texts of other programs."""
+FOR_CONTRIBUTORS = ("CONTRIBUTING.md", "tests/")
+"""Documents whose commands are for those who change the collection."""
+
+
+class Example(t.NamedTuple):
+    """A piece of YAML."""
+
+    place: str
+    """File and line."""
+    name: str
+    """File and what it begins with, which stays when lines move."""
+    content: t.Any
+
+
+def fences(path: str) -> t.Iterator[tuple[int, str, str]]:
+    """The line, the language and the text of each fenced block of a document."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield text[: match.start()].count("\n") + 2, match[1], match[2]
+
+
+def fenced() -> t.Iterator[Example]:
+    """The examples in the documents."""
+    for path in files():
+        if path.endswith(".md"):
+            for line, language, text in fences(path):
+                if language == "yaml":
+                    content = yaml.safe_load(text)
+                    yield Example(f"{path}:{line}", f"{path}: {_title(content)}", content)
+
+
+def _title(content: t.Any) -> str:
+    if isinstance(content, dict):
+        return ", ".join(content)
+    first = content[0]
+    return str(first["name"] if "name" in first else f"hosts: {first['hosts']}")
+
+
+def documented() -> t.Iterator[Example]:
+    """The examples of modules and filters."""
+    for path in files():
+        if not re.match(r"plugins/(modules|filter)/\w+\.(py|yml)$", path):
+            continue
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if path.endswith(".yml"):
+            examples = yaml.safe_load(text).get("EXAMPLES")
+        else:
+            values = {
+                node.targets[0].id: node.value
+                for node in ast.parse(text).body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            }
+            examples = ast.literal_eval(values["EXAMPLES"]) if "EXAMPLES" in values else None
+        if examples is not None:
+            yield Example(path, path, yaml.safe_load(examples))
+
+
+def commands() -> list[str]:
+    """The lines of the documents' blocks of commands, each once, in their order."""
+    found: list[str] = []
+    for path in files():
+        if path.endswith(".md") and not path.startswith(FOR_CONTRIBUTORS):
+            for _line, language, text in fences(path):
+                if not language and text.split(maxsplit=1)[0] in PROGRAMS:
+                    found += text.splitlines()
+    return list(dict.fromkeys(found))
+
+
+EXAMPLES = (*fenced(), *documented())
