@@ -11,7 +11,7 @@ import typing as t
 
 from ._candidate import Candidate, Difference, File, difference, secrets_in
 from ._confirm import arm
-from ._errors import ConfigError, DaemonError, DependencyError, VerifyError
+from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, after_changes
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
 from ._record import record, recorded
@@ -121,7 +121,8 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         backups = _to_confirm(tried, proposal, host)
         if proposal.purge:
             paths = {file.path for file in wanted}
-            record(host.files, "files", {path: was for path, was in before.items() if path in paths})
+            with after_changes(bool(tried.changes)):
+                record(host.files, "files", {path: was for path, was in before.items() if path in paths})
         return dataclasses.replace(tried, backups=backups)
 
 
@@ -133,9 +134,9 @@ def _to_confirm(tried: Installation, proposal: Proposal, host: ConfigHost) -> tu
     arm(host, proposal.candidate.config, tried.before, proposal.confirm_timeout, proposal.keep)
     try:
         return _installed(tried, host, proposal.keep)
-    except DaemonError:
-        # every file is as it was
-        if pending is None:
+    except IPsecError as exc:
+        # where every file is as it was, there is nothing to take back
+        if pending is None and not exc.changed:
             host.rollback.disarm()
         raise
 
@@ -150,10 +151,11 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
     with host.guard.exclusive(timeout):
         found = _restoration(config, host)
         _installed(found, host, 0)
-        record(host.files, "files", {})
-        host.rollback.forget()
-        if host.rollback.pending() is not None:
-            host.rollback.disarm()
+        with after_changes(bool(found.changes)):
+            record(host.files, "files", {})
+            host.rollback.forget()
+            if host.rollback.pending() is not None:
+                host.rollback.disarm()
         return found
 
 
@@ -184,9 +186,10 @@ def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, .
     if not found.changes:
         return ()
     backups = host.files.install(found.changes, keep)
-    left = [file.path for file in found.changes if _differs(host, file)]
-    if left:
-        raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
+    with after_changes(True):
+        left = [file.path for file in found.changes if _differs(host, file)]
+        if left:
+            raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
     host.journal.write(f"installed {', '.join(file.path for file in found.changes)}")
     return backups
 

@@ -71,3 +71,14 @@ def system_errors() -> t.Iterator[None]:
             "its file systems, and run the task again",
             errno=exc.errno,
         ) from exc
+
+
+@contextlib.contextmanager
+def after_changes(changed: bool) -> t.Iterator[None]:
+    """An error from here on comes after the host was changed, if it was: it says so."""
+    try:
+        with system_errors():
+            yield
+    except IPsecError as exc:
+        exc.changed = exc.changed or changed
+        raise

@@ -16,7 +16,7 @@ import re
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError, IPsecError, VerifyError
+from ._errors import ConfigError, IPsecError, VerifyError, after_changes, system_errors
 from ._record import record, recorded
 from ._router import Opening
 
@@ -111,9 +111,24 @@ def settle(wish: Wish, host: RouterHost, *, check_mode: bool) -> dict[str, t.Any
     with host.guard.exclusive(TIMEOUT):
         change = _change(wish, host)
         if change.actions:
-            _apply(wish, change, host)
-        record(host.files, "firewall", change.before)
+            try:
+                with system_errors():
+                    _apply(wish, change, host)
+            except IPsecError as exc:
+                exc.changed = exc.changed or _differs(wish, change, host)
+                raise
+        with after_changes(bool(change.actions)):
+            record(host.files, "firewall", change.before)
         return {**_result(change), "warnings": list(_refusals(host)) if wish.tool != "none" else []}
+
+
+def _differs(wish: Wish, change: Change, host: RouterHost) -> bool:
+    """Whether something was done of what was to be; what cannot be looked at may have changed."""
+    try:
+        with system_errors():
+            return _change(wish, host).actions != change.actions
+    except IPsecError:
+        return True
 
 
 def _result(change: Change) -> dict[str, t.Any]:

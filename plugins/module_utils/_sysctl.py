@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError, IPsecError, VerifyError
+from ._errors import ConfigError, IPsecError, VerifyError, after_changes, system_errors
 from ._record import record, recorded
 
 if t.TYPE_CHECKING:
@@ -189,16 +188,18 @@ def _apply(change: Change, host: RouterHost) -> None:
         "ours": {**known.get("ours", {}), **change.ours},
     }
     record(host.files, "sysctl", both if both["ours"] else {})
+    changed = change.to_result()["changed"]
     try:
-        _set(change.targets, host.parameters)
-        if change.file != change.old:
-            host.files.install((change.file,), 0)
+        with system_errors():
+            _set(change.targets, host.parameters)
+            if change.file != change.old:
+                host.files.install((change.file,), 0)
     except IPsecError:
-        with _changed(change):
+        with after_changes(changed):
             _set(change.now, host.parameters)
             record(host.files, "sysctl", known)
         raise
-    with _changed(change):
+    with after_changes(changed):
         left = [spelled(name) for name, value in change.targets.items() if host.parameters.read(name) != value]
         if left:
             raise VerifyError(f"set, but not as asked: {', '.join(left)}", left=left)
@@ -206,16 +207,6 @@ def _apply(change: Change, host: RouterHost) -> None:
     words = [f"{name}={values['after']}" for name, values in change.settings.items()]
     if words:
         host.journal.write(f"set {', '.join(words)}")
-
-
-@contextlib.contextmanager
-def _changed(change: Change) -> t.Iterator[None]:
-    """An error from here on comes when the change is done."""
-    try:
-        yield
-    except IPsecError as exc:
-        exc.changed = change.to_result()["changed"]
-        raise
 
 
 def _set(values: Values, kernel: Parameters) -> None:
