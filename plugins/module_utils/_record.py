@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 RECORD = "/var/lib/xswan-ipsec.json"
 """For root alone: it may hold an ipsec.secrets."""
 
-Part = t.Literal["files", "sysctl", "firewall"]
+Part = t.Literal["files", "sysctl", "firewall", "certificates"]
 """Each module has a part of its own."""
 
 
