@@ -25,7 +25,7 @@ class Example(t.NamedTuple):
     place: str
     """File and line."""
     name: str
-    """File and what it begins with, which stays when lines move."""
+    """File and what it begins with, which stays when lines move; the second that begins so has a number."""
     content: t.Any
 
 
@@ -40,10 +40,13 @@ def fenced() -> t.Iterator[Example]:
     """The examples in the documents."""
     for path in files():
         if path.endswith(".md"):
+            names: list[str] = []
             for line, language, text in fences(path):
                 if language == "yaml":
                     content = yaml.safe_load(text)
-                    yield Example(f"{path}:{line}", f"{path}: {_title(content)}", content)
+                    names.append(f"{path}: {_title(content)}")
+                    again = f" ({names.count(names[-1])})" if names[-1] in names[:-1] else ""
+                    yield Example(f"{path}:{line}", names[-1] + again, content)
 
 
 def _title(content: t.Any) -> str:

@@ -42,8 +42,10 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Tables,
     Unit,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._nss_host import Key, NssHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Holding, Reload, Unread
 from ansible_collections.xswan.ipsec.plugins.module_utils._router import Opening, Place, RouterHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._x509 import _body
 from contract.contract import WholeHost
 
 LOCK = "/run/pluto/pluto.pid"
@@ -122,6 +124,8 @@ class FakeHost:
         self.up: set[str] = set()
         """Connections with a tunnel."""
         self.unread: set[Unread] = set()
+        self.outdated: set[str] = set()
+        """Connections whose certificate was replaced."""
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -176,6 +180,14 @@ class FakeHost:
             **{f"net/ipv4/conf/{name}/send_redirects": "1" for name in INTERFACES},
             **{f"net/ipv4/conf/{name}/rp_filter": "0" for name in INTERFACES},
         }
+        self.nss: dict[str, tuple[bytes, str]] = {}
+        """By nickname, a certificate and its trust without the u of private keys."""
+        self.nss_keys: set[bytes] = set()
+        """Public keys whose private keys the database has."""
+        self.pkcs12: dict[bytes, tuple[str, tuple[bytes, ...]]] = {}
+        """By content of a PKCS #12 file: its passphrase and certificates, first that of its private key."""
+        self.pem_keys: dict[bytes, tuple[str, bytes]] = {}
+        """By content of the PEM of a private key: its passphrase, and a certificate that it belongs to."""
         self.record: Pending | None = None
         """What will be put back."""
         self.taken_back: str | None = None
@@ -200,6 +212,11 @@ class FakeHost:
         host = {name: port for name, port in vars(self.host()).items() if name in names}
         return RouterHost(**host, parameters=FakeParameters(self), filter=FakeFilter(self))
 
+    def nss_host(self) -> NssHost:
+        names = {field.name for field in dataclasses.fields(NssHost)}
+        host = {name: port for name, port in vars(self.host()).items() if name in names}
+        return NssHost(**host, nss=FakeNss(self))
+
     def change(self, call: str, error: IPsecError) -> None:
         self.calls.append(call)
         if self.fail == call:
@@ -216,7 +233,7 @@ class FakeHost:
         self.plutos.append(pluto)
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
         self.held, self.unread, self.nhelpers = dict(self.wanted), set(), (self.nhelpers[1],) * 2
-        self.sharers, self.lost, self.up = {}, set(), set(self.wanted)
+        self.sharers, self.lost, self.up, self.outdated = {}, set(), set(self.wanted), set()
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -459,7 +476,8 @@ class FakeReloader:
         auto = dict.fromkeys(self.fake.wanted, "start")
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
         sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
-        return Reload(held, wanted, auto, sharers, up, stranded, tuple(sorted(self.fake.unread)))
+        unread, outdated = tuple(sorted(self.fake.unread)), frozenset(self.fake.outdated)
+        return Reload(held, wanted, auto, sharers, up, stranded, unread, outdated)
 
     def reread(self, what: Unread) -> None:
         self.fake.change(f"reread {what}", DaemonError(f"pluto does not read its {what}"))
@@ -468,6 +486,7 @@ class FakeReloader:
     def delete(self, name: str) -> None:
         self.fake.change(f"delete {name}", DaemonError("pluto does not delete"))
         del self.fake.held[name]
+        self.fake.outdated.discard(name)
         # both ends do without what hung on its IKE SA, unless it is made anew
         self.fake.lost |= set(self.fake.sharers.pop(name, ())) & set(self.fake.held)
         self.fake.lost.discard(name)
@@ -479,6 +498,7 @@ class FakeReloader:
     def load(self, name: str) -> None:
         self.fake.change(f"load {name}", DaemonError("pluto does not load"))
         self.fake.held[name] = self.fake.wanted[name]
+        self.fake.outdated.discard(name)
 
     def start(self, name: str) -> None:
         self.fake.change(f"start {name}", DaemonError("pluto does not start"))
@@ -713,3 +733,98 @@ class FakeRollback:
     def disarm(self, past: str | None = None) -> None:
         self._fake.calls.append("disarm")
         self._fake.record, self._fake.taken_back = None, past
+
+
+class FakeDatabase:
+    """See Database."""
+
+    def __init__(self, fake: FakeHost, entries: dict[str, tuple[bytes, str]], keys: set[bytes], name: str) -> None:
+        self._fake, self._entries, self._keys, self._name = fake, entries, keys, name
+
+    def listing(self) -> dict[str, str]:
+        return {
+            name: ",".join(f"{flags}{'u' * (public_key(one) in self._keys)}" for flags in trust.split(","))
+            for name, (one, trust) in self._entries.items()
+        }
+
+    def certificates(self, name: str) -> tuple[bytes, ...]:
+        wanted = subject(self._entries[name][0])
+        return tuple(one for one, _trust in self._entries.values() if subject(one) == wanted)
+
+    def add(self, name: str, certificate: bytes, trust: str, key: Key | None) -> None:
+        self._fake.change(f"{self._name}: add {name}", ConfigError(f"NSS does not take {name}"))
+        if key is not None:
+            passphrase, belongs = self._of(key)
+            if passphrase != key.passphrase or public_key(belongs) != public_key(certificate):
+                raise ConfigError(f"the key of certificate {name} cannot be used")
+            if subject(certificate) in [subject(one) for one, _trust in self._entries.values()]:
+                raise ConfigError(f"certificate {name} has the subject of another one in the database")
+            self._keys.add(public_key(certificate))
+        there = [other for other, (one, _trust) in self._entries.items() if one == certificate]
+        self._entries[there[0] if there else name] = (certificate, trust)
+
+    def _of(self, key: Key) -> tuple[str, bytes]:
+        if key.kind == "pem":
+            return self._fake.pem_keys[key.content]
+        passphrase, (first, *_others) = self._fake.pkcs12[key.content]
+        return passphrase, first
+
+    def set_trust(self, name: str, trust: str) -> None:
+        self._fake.change(f"{self._name}: trust {name}", ConfigError(f"NSS does not trust {name}"))
+        self._entries[name] = (self._entries[name][0], trust)
+
+    def remove(self, name: str, *, key: bool) -> None:
+        self._fake.change(f"{self._name}: remove {name}", ConfigError(f"NSS does not remove {name}"))
+        one, _trust = self._entries.pop(name)
+        if key:
+            self._keys.remove(public_key(one))
+
+
+def fields(certificate: bytes) -> list[bytes]:
+    """Serial number, algorithm, issuer, validity, subject, public key, whatever its version."""
+    return [value for tag, value in _body(certificate) if tag != 0xA0]
+
+
+def subject(certificate: bytes) -> bytes:
+    """By which NSS finds all that share it."""
+    return fields(certificate)[4]
+
+
+def public_key(certificate: bytes) -> bytes:
+    """By which a private key is told."""
+    return fields(certificate)[5]
+
+
+class FakeSession(FakeDatabase):
+    """See Session."""
+
+    folder = "/var/lib/ipsec/nss"
+
+    def __init__(self, fake: FakeHost) -> None:
+        super().__init__(fake, fake.nss, fake.nss_keys, "nss")
+
+    def copy(self) -> FakeDatabase:
+        return FakeDatabase(self._fake, dict(self._entries), set(self._keys), "copy")
+
+    def unpack(self, key: Key) -> tuple[bytes, ...]:
+        if key.content not in self._fake.pkcs12:
+            raise ConfigError("the PKCS #12 file cannot be read")
+        passphrase, certificates = self._fake.pkcs12[key.content]
+        if passphrase != key.passphrase:
+            raise ConfigError("the passphrase of the PKCS #12 file is wrong")
+        return certificates
+
+
+class FakeNss:
+    """See Nss."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    @contextlib.contextmanager
+    def open(self) -> t.Iterator[FakeSession]:
+        self._fake.calls.append("open")
+        yield FakeSession(self._fake)
+
+    def outdate(self, process: Process, names: tuple[str, ...]) -> None:
+        self._fake.calls.append(f"outdate {' '.join(names)}")

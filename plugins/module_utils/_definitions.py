@@ -43,6 +43,9 @@ _CLIENT = re.compile(r"modecfg info: us:(client|BOTH)")
 """A connection that is given its address by the peer: its own subnet and `my_ip=` are what it was given last."""
 _OWN_SUBNET = re.compile(r"^\S+===(?=[^=]*\.\.\.)")
 
+_CERTIFICATE = re.compile(r"\b(?:my|his|peer)cert=([^;]+)")
+"""`his` up to 3.x."""
+
 _FROM_CERT = "%fromcert"
 _THEIR_ID = re.compile(r"(?P<host>\.\.\.[^\[]*)\[.*\]")
 """In `...192.0.2.2[CN=gw2]===10.2.1.0/24`."""
@@ -102,6 +105,15 @@ def _defines(field: str, by_name: bool) -> bool:
     if not field or _BECAME.match(field):
         return False
     return not (by_name and _OF_ADDRESS.match(field))
+
+
+def nicknames(status: str) -> dict[str, frozenset[str]]:
+    """The nicknames of the certificates of each connection that has any, its own and the peer's."""
+    found: dict[str, frozenset[str]] = {}
+    for name, fields in definitions(status).items():
+        names = frozenset(match for field in fields for match in _CERTIFICATE.findall(field))
+        found.update({name: names} if names else {})
+    return found
 
 
 def setup(status: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ RECORD = "/var/lib/xswan-ipsec.json"
 
 CURE = "take it from a backup of the host, or remove it to forget what was before"
 
-Part = t.Literal["files", "sysctl", "firewall"]
+Part = t.Literal["files", "sysctl", "firewall", "certificates"]
 """Each module has a part of its own."""
 
 
@@ -69,7 +69,19 @@ def _firewall(kept: dict[str, t.Any]) -> None:
     _is(isinstance(kept.get("chain", ""), str) and all(isinstance(zone, str) for zone in kept.get("zones", [])))
 
 
-FORMS: dict[Part, t.Callable[[dict[str, t.Any]], None]] = {"files": _files, "sysctl": _sysctl, "firewall": _firewall}
+def _certificates(kept: dict[str, t.Any]) -> None:
+    for folder, names in kept.items():
+        _is(folder.startswith("/"))
+        for made in names.values():
+            _is(all(isinstance(one, str) for one in made["fingerprints"]) and isinstance(made["key"], bool))
+
+
+FORMS: dict[Part, t.Callable[[dict[str, t.Any]], None]] = {
+    "files": _files,
+    "sysctl": _sysctl,
+    "firewall": _firewall,
+    "certificates": _certificates,
+}
 """What the parts must look like: something goes wrong, or ValueError, where one does not. Who uses it writes files."""
 
 

@@ -61,6 +61,8 @@ class Reload(t.NamedTuple):
     """Connections whose IKEv2 Child SA has lost its IKE SA: the peer has given it up."""
     unread: tuple[Unread, ...]
     """What has changed in files since pluto read them."""
+    outdated: frozenset[str] = frozenset()
+    """Connections whose certificate has been replaced since they were loaded."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -95,6 +97,7 @@ class Reload(t.NamedTuple):
             sharers={owner: names for owner, names in self.sharers.items() if owner != name},
             up=self.up - {name},
             stranded=tuple(other for other in self.stranded if other != name),
+            outdated=self.outdated - {name},
         )
 
 
@@ -240,6 +243,7 @@ def reload_summary(state: State) -> dict[str, t.Any]:
     if isinstance(state.reload, Reload):
         amiss = {
             **dict.fromkeys(state.reload.stranded, "without its IKE SA"),
+            **dict.fromkeys(state.reload.outdated, "loaded with a certificate that has been replaced"),
             **dict.fromkeys(state.reload.undeclared, "loaded, but not in the configuration"),
             **dict.fromkeys(state.reload.different, "loaded with another definition"),
             **dict.fromkeys(state.reload.missing, "not loaded"),
@@ -290,6 +294,7 @@ def _connection_steps(desired: Desired, reload: Reload) -> t.Iterator[Step]:
 def _reasons(reload: Reload, ending: tuple[str, ...]) -> dict[str, str]:
     """Connections that are to be replaced though they did not change, and why; in turn those below their IKE SAs."""
     why = dict.fromkeys(reload.stranded, ", whose IKE SA is gone")
+    why.update(dict.fromkeys(reload.outdated, ", whose certificate was replaced"))
     if "policy groups" in reload.unread:
         # 5.2 aborts when it reads a group again that has lost a member: double free in lib/libswan/alloc.c
         why.update(

@@ -14,8 +14,10 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ._definitions import setup, sharers, stranded, up
+from ._clock import SystemClock
+from ._definitions import nicknames, setup, sharers, stranded, up
 from ._errors import DaemonError
+from ._outdated import note_connection, outdated
 from ._pluto import ANSWER_TIMEOUT, LocalPluto
 from ._rehearsal import SECRETS, held, rehearse
 from ._reload import Reload
@@ -59,6 +61,7 @@ class LocalReloader(LocalPluto):
             up=up(answer),
             stranded=stranded(answer),
             unread=tuple(what for what in STAMPS if changed(process, _files(what, status), STAMPS[what])),
+            outdated=outdated(process, nicknames(status)),
         )
 
     @functools.cached_property
@@ -85,11 +88,14 @@ class LocalReloader(LocalPluto):
 
     def load(self, name: str) -> None:
         """See Reloader.load. addconn(8) with a name neither starts nor routes."""
+        now = SystemClock().now()
         done = self._ipsec("addconn", "--config", self.config, name, timeout=LOAD_TIMEOUT)
         if done.status != 0:
             raise DaemonError(
                 f"pluto did not load connection {name}: {done.reason}; correct it in {self.config}", connection=name
             )
+        for process in self.processes():
+            note_connection(process, name, now)
 
     def start(self, name: str) -> None:
         """See Reloader.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""

@@ -11,6 +11,7 @@ import typing as t
 
 from ._keys import pair_key
 from ._text import (
+    certificate_mistake,
     destination_mistake,
     identity,
     key_lines,
@@ -28,6 +29,10 @@ _STATES: t.Final = ("present", "absent")
 _SECRET_KEYS: t.Final = ("ids", "psk", "xauth", "ppk", "ppk_id")
 _KINDS: t.Final = {"psk": "PSK", "xauth": "XAUTH", "ppk": "PPKS"}
 _PSK_FLOOR: t.Final = 8
+_CERTIFICATE_KEYS: t.Final = (
+    *("name", "state", "content", "src", "pkcs12", "pkcs12_src", "passphrase", "key", "trust"),
+)
+_SOURCES: t.Final = ("content", "src", "pkcs12", "pkcs12_src")
 _AH: t.Final = re.compile(r"ah=|phase2=\W*ah\b", re.IGNORECASE)
 _HEADER: t.Final = "# Managed by Ansible (role xswan.ipsec.ipsec): changes made here are lost."
 
@@ -85,6 +90,7 @@ def configuration(
     wanted = [one for one in derived if declared[one["name"]][1].get("state", "present") == "present"]
     secrets = _secrets(variables, wanted, mistakes)
     policies = _policies(variables.get("ipsec_policies") or {}, mistakes)
+    _certificates(variables.get("ipsec_certificates") or [], mistakes)
     for parameter, value in (variables.get("ipsec_sysctl") or {}).items():
         wrong_parameter = parameter_mistake(parameter, value)
         if wrong_parameter:
@@ -114,6 +120,38 @@ def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tupl
             mistakes.append(f"{path}.name: {name} is the name of {found[name][0]} too; each connection needs its own")
         found[name] = (path, entry)
     return found
+
+
+def _certificates(entries: t.Sequence[t.Any], mistakes: list[str]) -> None:
+    """What is wrong with ipsec_certificates, as far as it can be known without the gateway."""
+    names: dict[str, str] = {}
+    for index, entry in enumerate(entries):
+        path = f"ipsec_certificates[{index}]"
+        if not isinstance(entry, t.Mapping):
+            mistakes.append(f"{path}: is no dictionary; allowed: one with {', '.join(_CERTIFICATE_KEYS)}")
+            continue
+        mistakes += [
+            f"{path}: key {key!r} is unknown; allowed: {', '.join(_CERTIFICATE_KEYS)}"
+            for key in entry
+            if key not in _CERTIFICATE_KEYS
+        ]
+        name = str(entry.get("name", ""))
+        wrong = certificate_mistake(name, entry.get("trust"))
+        if wrong:
+            mistakes.append(f"{path}.{wrong}")
+        elif name in names:
+            mistakes.append(f"{path}.name: {name} is the name of {names[name]} too; each certificate needs its own")
+        names[name] = path
+        state = entry.get("state", "present")
+        given = [source for source in _SOURCES if entry.get(source) is not None]
+        if state not in _STATES:
+            mistakes.append(f"{path}.state: {state!r} is unknown; allowed: {', '.join(_STATES)}")
+        elif state == "present" and len(given) != 1:
+            mistakes.append(
+                f"{path}: has {' and '.join(given) or 'no certificate'}; allowed: one of {', '.join(_SOURCES)}"
+            )
+        elif entry.get("key") and not {"content", "src"} & set(given):
+            mistakes.append(f"{path}.key: goes with content or src; PKCS #12 has the key in it")
 
 
 def _policies(groups: object, mistakes: list[str]) -> dict[str, str]:

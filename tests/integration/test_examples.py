@@ -28,16 +28,20 @@ PSK: t.Final = "made-for-a-test-of-examples-0123456789"
 
 FIFTY = "it takes fifty gateways; tests/gates/test_docs.py computes what each is to have"
 NFTABLES = "the lab's kernel has no nftables for IP; tests/contract/test_filter.py opens chains of network namespaces"
-BY_HAND = "it takes a file of a CA that the reader has; commands of Libreswan, not of the collection"
+OF_A_CA = (
+    "it takes certificates that the reader has; tests/contract/test_nss.py and molecule make some"
+)
 TARBALL = "tests/gates/test_collection.py builds the tarball, and installs it where nothing else is"
 ELSEWHERE = {
     "docs/mesh.md: gateways": FIFTY,
     "docs/mesh.md: Test the inventory": FIFTY,
     "docs/site-to-site.md: ipsec_sysctl, ipsec_firewall": NFTABLES,
     "plugins/modules/ipsec_firewall.py": NFTABLES,
-    "docs/certificates.md: ipsec_connections": BY_HAND,
-    "ipsec import berlin.p12": BY_HAND,
-    "certutil -L -d sql:/var/lib/ipsec/nss": BY_HAND,
+    "docs/certificates.md: ipsec_certificates": OF_A_CA,
+    "docs/certificates.md: ipsec_certificates (2)": OF_A_CA,
+    "docs/certificates.md: Have the certificates": OF_A_CA,
+    "docs/certificates.md: ipsec_connections": OF_A_CA,
+    "plugins/modules/ipsec_certificates.py": OF_A_CA,
     "ansible-galaxy collection build": TARBALL,
     "ansible-galaxy collection install xswan-ipsec-0.1.0.tar.gz": TARBALL,
     "make demo": "tests/integration/test_demo.py",

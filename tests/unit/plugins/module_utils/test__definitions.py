@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.xswan.ipsec.plugins.module_utils._definitions import (
     alike,
     definitions,
+    nicknames,
     setup,
     sharers,
     stranded,
@@ -185,3 +186,14 @@ def test_who_shares_an_ike_sa_who_lost_it_and_who_is_up() -> None:
     assert sharers(answer) == {"a": ("b",)}
     assert stranded(answer) == ("c",)
     assert up(answer) == {"a", "b", "c", "d", "e"}
+
+
+def test_nicknames_of_certificates() -> None:
+    known = nicknames((FIXTURES / "mesh-4.10-status.txt").read_text())
+    assert known["x509-kt"] == {"k-good"}
+    assert all(name.startswith("x509") for name in known)
+    assert nicknames((FIXTURES / "mesh-5.2-status.txt").read_text())["x509-tb"] == {"t-good"}
+    both = (
+        '000 "net":     oriented; my_ip=unset; their_ip=unset; mycert=west end; peercert=east; my_updown=ipsec _updown;'
+    )
+    assert nicknames(both) == {"net": {"west end", "east"}}

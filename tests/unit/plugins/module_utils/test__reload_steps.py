@@ -54,6 +54,13 @@ def test_one_below_two_ike_sas_is_replaced_once() -> None:
     assert last.startswith("replace connection c, which shares the IKE SA of ")
 
 
+def test_what_has_a_certificate_that_was_replaced_is_replaced_and_nothing_else() -> None:
+    auto = {"a": "add", "b": "start", "c": "add"}
+    compared = Reload(SAME, SAME, auto, {}, frozenset("b"), (), unread=(), outdated=frozenset({"b", "gone"}))
+    assert titles(compared) == ["replace connection b, whose certificate was replaced"]
+    assert compared.without("b").outdated == {"gone"}
+
+
 def test_a_trap_is_set_after_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = running()
     fake.wanted = {"a": "1"}

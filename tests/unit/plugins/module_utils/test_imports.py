@@ -22,31 +22,19 @@ UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
 PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
-    *("_confirm", "_record", "_router", "_sysctl", "_opening"),
+    *("_confirm", "_record", "_router", "_sysctl", "_opening", "_certificates", "_nss_host", "_x509"),
     *("_reload", "_reload_host", "_definitions"),
 }
 PURE_STDLIB = {
-    *(
-        "__future__",
-        "contextlib",
-        "dataclasses",
-        "datetime",
-        "fnmatch",
-        "functools",
-        "ipaddress",
-        "json",
-        "posixpath",
-        "re",
-        "shlex",
-    ),
-    *("struct", "typing"),
+    *("__future__", "base64", "binascii", "contextlib", "dataclasses", "datetime", "fnmatch", "functools", "hashlib"),
+    *("ipaddress", "json", "posixpath", "re", "shlex", "struct", "typing"),
 }
 CONFIG = {
     *("_candidate", "_config", "_config_host", "_config_local", "_confirm", "_faults", "_install", "_ipsec_conf"),
     *("_preflight", "_record", "_rollback"),
 }
 """What it takes to give a gateway a configuration, or to try one out."""
-RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread"}
+RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread", "_outdated"}
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
 
 

@@ -266,3 +266,29 @@ def test_whether_ah_is_asked_for(keys: dict[str, str], ah: bool) -> None:
 def test_no_gateway_without_packages() -> None:
     good(ipsec_package_state="latest")
     assert mistake(ipsec_package_state="absent").startswith("ipsec_package_state: absent goes with ipsec_state absent")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("a", "ipsec_certificates[0]: is no dictionary"),
+        ({"name": "a", "content": "x", "trusts": "CT,,"}, "ipsec_certificates[0]: key 'trusts' is unknown"),
+        ({"name": "a:b", "content": "x"}, "ipsec_certificates[0].name: 'a:b' is no nickname"),
+        ({"content": "x"}, "ipsec_certificates[0].name: '' is no nickname"),
+        ({"name": "a", "content": "x", "trust": "CT"}, "ipsec_certificates[0].trust: 'CT' is no trust"),
+        ({"name": "a", "state": "here"}, "ipsec_certificates[0].state: 'here' is unknown; allowed: present, absent"),
+        ({"name": "a", "passphrase": PSK}, "ipsec_certificates[0]: has no certificate; allowed: one of content, src"),
+        ({"name": "a", "content": PSK, "pkcs12": PSK}, "ipsec_certificates[0]: has content and pkcs12; allowed: one"),
+        ({"name": "a", "pkcs12": PSK, "key": PSK}, "ipsec_certificates[0].key: goes with content or src"),
+    ],
+)
+def test_mistakes_in_certificates(entry: object, said: str) -> None:
+    assert mistake(ipsec_certificates=[entry]).startswith(said)
+
+
+def test_certificates() -> None:
+    good(ipsec_certificates=[{"name": "a b", "pkcs12": PSK, "passphrase": PSK}, {"name": "c", "state": "absent"}])
+    twice = [{"name": "a", "content": "x"}, {"name": "a", "src": "/x"}]
+    assert mistake(ipsec_certificates=twice) == (
+        "ipsec_certificates[1].name: a is the name of ipsec_certificates[0] too; each certificate needs its own"
+    )
