@@ -38,6 +38,10 @@ def refused(variables: dict[str, object], tmp_path: Path) -> str:
         ({"ipsec_state": "begun"}, "value of ipsec_state must be one of: started, stopped, absent, got: begun"),
         ({"ipsec_package_state": "absent"}, "ipsec_package_state: absent goes with ipsec_state absent"),
         ({"ipsec_policies": {"private": ["10.0.0.1/8"]}}, "ipsec_policies.private[0]: 10.0.0.1/8 has host bits set"),
+        (
+            {"ipsec_certificates": [{"name": "a", "pkcs12": SECRET, "content": "x", "passphrase": SECRET}]},
+            "ipsec_certificates[0]: has content and pkcs12; allowed: one of content, src, pkcs12, pkcs12_src",
+        ),
         ({"ipsec_sysctl": {"kernel.panic": 1}}, "ipsec_sysctl.kernel.panic: is no name of a parameter of the network"),
         (
             {"ipsec_connections": [{"name": "a"}, {"name": "b", "left": "x\nconn c"}]},
