@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents reload lint fuzz faults chaos molecule picture bench-status docs release demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents reload examples lint fuzz faults chaos molecule picture bench-status docs release demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,10 @@ accidents: ## Try every verb with every accident on real gateways (test: a selec
 reload: ## Prove on real gateways what a reload leaves alone (test: all but what takes minutes)
 	@$(SETUP) --lab
 	@XSWAN_RELOAD=all $(BIN)/pytest tests/integration/test_reload.py $(ARGS)
+
+examples: ## Run the examples of documents and modules on real gateways (test: checks their arguments)
+	@$(SETUP) --lab
+	@XSWAN_EXAMPLES=all $(BIN)/pytest tests/integration/test_examples.py $(ARGS)
 
 lint: ## Run linters, types and house rules
 	@$(SETUP)
