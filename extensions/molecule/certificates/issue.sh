@@ -7,7 +7,8 @@
 set -eu
 umask 077
 name=$1 ca=$2
-[ -e "$ca.pem" ] || openssl req -x509 -newkey rsa:2048 -nodes -keyout "$ca.key" -out "$ca.pem" -days 9 -subj "/O=Lab/CN=$ca"
+[ -e "$ca.pem" ] ||
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$ca.key" -out "$ca.pem" -days 9 -subj "/O=Lab/CN=$ca"
 openssl req -newkey rsa:2048 -nodes -keyout key -out request -subj "/O=Lab/CN=$name"
 openssl x509 -req -in request -CA "$ca.pem" -CAkey "$ca.key" -CAcreateserial -days 9 -out certificate
 # the name in it is not the one that it shall have
