@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._certificates import entries_from, settle
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, VerifyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD
 from ansible_collections.xswan.ipsec.plugins.module_utils._x509 import (
     certificates_in,
@@ -23,7 +23,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._x509 import (
     pem_of,
 )
 from ansible_collections.xswan.ipsec.plugins.modules import ipsec_certificates
-from fake_host import FakeHost, public_key
+from fake_host import FakeHost, FakeSession, public_key
 
 SECRET = "hush hush hush"
 
@@ -122,6 +122,14 @@ def test_only_its_trust_changes() -> None:
     assert run(fake, pem("peer", GW2, trust="P,,")) == ["trust peer"]
     assert fake.nss["peer"] == (GW2, "P,,")
     assert not [call for call in fake.calls if "add" in call or "remove" in call]
+
+
+def test_what_nss_does_not_do_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = gateway()
+    run(fake, pem("peer", GW2))
+    monkeypatch.setattr(FakeSession, "set_trust", lambda *_words: None)
+    with pytest.raises(VerifyError, match="this is left to do: trust peer"):
+        run(fake, pem("peer", GW2, trust="P,,"))
 
 
 @pytest.mark.parametrize("trust", ["u,u,u", "cCT,,", "CTw,,", "CT,,"])
