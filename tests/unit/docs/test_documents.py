@@ -108,7 +108,7 @@ def test_the_readme_names_the_versions_of_the_tests() -> None:
     assert re.findall(r"\d\.\d+", tarball) == [cores[0]]
     assert f'CORES["{cores[0]}"].requirements' in (ROOT / "dev/release.py").read_text(encoding="utf-8")
     assert f'requires_ansible: ">={cores[0]}.0"' in (ROOT / "meta/runtime.yml").read_text(encoding="utf-8")
-    common, newest = re.findall(r"\d\.\d+", supported("Python of the controller").split(" for ")[0])
+    common, newest = re.findall(r"\d\.\d+", supported("Python of the controller").partition(" for ")[0])
     assert (common, newest) == (DEV.pythons[0], CORES[cores[-1]].pythons[0])
 
 
