@@ -66,7 +66,8 @@ class Finding(t.NamedTuple):
     @property
     def file(self) -> Path:
         """Where the corpus keeps it: as bytes, for what it holds is often no text that linters could read."""
-        return CORPUS / self.target / f"{hashlib.sha256(self.text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}.bin"
+        digest = hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return CORPUS / self.target / f"{digest[:12]}.bin"
 
 
 class _Caught:
