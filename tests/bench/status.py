@@ -49,6 +49,8 @@ PAYLOADS = {
     "service_facts": ("ansible.builtin.service_facts", ""),
     "ipsec_status": (MODULE, ""),
     "min": (MODULE, "gather_subset=min"),
+    # in check mode, for it is also run where it must change nothing; on a gateway that runs the work is the same
+    "ipsec_setup": ("xswan.ipsec.ipsec_setup", "state=started", "--check"),
 }
 TOTALS = """
 import sys, time
@@ -79,6 +81,8 @@ class Measured(t.NamedTuple):
     ms: list[float]
     size: int
     """Bytes of its output."""
+    kib: int = 0
+    """The largest resident set of a round."""
 
     @property
     def median(self) -> float:
@@ -118,7 +122,10 @@ class Box:
         """Run the commands in turn, so many rounds."""
         order = json.dumps({"rounds": rounds, "commands": commands})
         found = json.loads(self.run("python3", "/tmp/meter.py", stdin=order, timeout=1800))["found"]
-        return {name: Measured(values["ms"], int(values["bytes"][-1])) for name, values in found.items()}
+        return {
+            name: Measured(values["ms"], int(values["bytes"][-1]), int(max(values["kib"])))
+            for name, values in found.items()
+        }
 
     def own_time(self, rounds: int, script: str, *arguments: str) -> Measured:
         """What a script says of its own CPU milliseconds, so many rounds."""
@@ -171,7 +178,7 @@ def _wait(look: c.Callable[[], Found], seconds: float = 60) -> Found:
 def payloads(box: Box) -> dict[str, int]:
     """Put what Ansible would send into the box; return the sizes in bytes."""
     sizes = {}
-    for name, (module, args) in PAYLOADS.items():
+    for name, (module, args, *options) in PAYLOADS.items():
         with tempfile.TemporaryDirectory(prefix="xswan-bench") as folder:
             env = {
                 **{key: value for key, value in environment().items() if not key.startswith("ANSIBLE_")},
@@ -184,7 +191,7 @@ def payloads(box: Box) -> dict[str, int]:
             }
             # it also runs here, where it only looks; whether it can is not of interest
             local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-            what = ["-m", module, *(["-a", args] if args else [])]
+            what = ["-m", module, *(["-a", args] if args else []), *options]
             argv = [str(Path(sys.executable).parent / "ansible"), "localhost", *local, *what]
             subprocess.run(argv, cwd=CHECKOUT, env=env, capture_output=True, check=False, timeout=120)
             (payload,) = Path(folder).glob("*/AnsiballZ_*.py")
@@ -222,7 +229,7 @@ def main(rounds: int, out: Path, *, small: bool) -> None:
         box.run("systemctl", "start", "ipsec")
         with progress("running"):
             others = () if small else ("service_facts",)
-            services = box.measure(rounds, modules("ping", "ipsec_status", "min", *others))
+            services = box.measure(rounds, modules("ping", "ipsec_status", "min", "ipsec_setup", *others))
         say("", *of_modules(services, stopped))
         if small:
             return
@@ -257,18 +264,19 @@ def of_modules(running: dict[str, Measured], stopped: dict[str, Measured]) -> li
     """Return the table of an idle gateway."""
     rows = [
         [name, pluto, str(found[name]), str(own(found, name)), ratio(found[name], found["ping"]),
-         ratio(found[name], running["service_facts"]) if "service_facts" in running else ""]
+         ratio(found[name], running["service_facts"]) if "service_facts" in running else "", memory(found[name])]
         for pluto, found in (("running", running), ("stopped", stopped))
-        for name in ("ping", "service_facts", "ipsec_status", "min")
+        for name in ("ping", "service_facts", "ipsec_status", "min", "ipsec_setup")
         if name in found
     ]  # fmt: skip
     return [
         "## Modules, no connections, no SAs",
         "",
         "`own work` is a module less ansible.builtin.ping, round by round: what it does besides starting Python and "
-        "Ansible's own part. `min` is ipsec_status with `gather_subset: min`.",
+        "Ansible's own part. `min` is ipsec_status with `gather_subset: min`, `ipsec_setup` is `state: started` in "
+        "check mode. Memory is the largest resident set.",
         "",
-        *table(["module", "pluto", "CPU", "own work", "to ping", "to service_facts"], rows),
+        *table(["module", "pluto", "CPU", "own work", "to ping", "to service_facts", "memory"], rows),
     ]
 
 
@@ -295,12 +303,12 @@ def of_sas(box: Box, rounds: int, services: Measured) -> list[str]:
                 f"{number:,}", str(ip), str(counts), str(totals), ratio(totals, ip), str(found["status"]),
                 str(found["ping"]), str(found["ipsec_status"]), str(own(found)),
                 ratio(own(found), ip), ratio(found["ipsec_status"], found["ping"]),
-                ratio(found["ipsec_status"], services),
+                ratio(found["ipsec_status"], services), memory(found["ipsec_status"]),
             ]
         )  # fmt: skip
     head = [
         "SAs", "`ip -s xfrm state`", "counts", "totals", "totals to ip", "`ipsec status`", "ping", "ipsec_status",
-        "own work", "own work to ip", "ipsec_status to ping", "to service_facts",
+        "own work", "own work to ip", "ipsec_status to ping", "to service_facts", "memory",
     ]  # fmt: skip
     return [*lines, *table(head, rows)]
 
@@ -322,11 +330,12 @@ def of_connections(box: Box, rounds: int, services: Measured) -> list[str]:
                 str(own(found)), ratio(own(found), found["status"]), ratio(found["ipsec_status"], found["ping"]),
                 ratio(found["ipsec_status"], services), f"{found['ipsec_status'].size / 2 / 1024:.0f} KiB",
                 f"{found['min'].size / 2 / 1024:.1f} KiB", str(own(found, "min")),
+                memory(found["ipsec_status"]),
             ]
         )  # fmt: skip
     head = [
         "connections", "`ipsec status`", "parsing it", "ping", "ipsec_status", "own work", "own work to ipsec status",
-        "ipsec_status to ping", "to service_facts", "result", "result of min", "own work of min",
+        "ipsec_status to ping", "to service_facts", "result", "result of min", "own work of min", "memory",
     ]  # fmt: skip
     return [*lines, *table(head, rows)]
 
@@ -339,6 +348,11 @@ def own(found: dict[str, Measured], name: str = "ipsec_status") -> Measured:
 def ratio(one: Measured, other: Measured) -> str:
     """How much of the other one takes."""
     return f"{one.median / other.median:.2f}"
+
+
+def memory(one: Measured) -> str:
+    """Of the round that took most."""
+    return f"{one.kib / 1024:.0f} MiB"
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
