@@ -10,7 +10,7 @@ import json
 import typing as t
 
 from ._errors import ConfigError, DaemonError, KernelError, understood
-from ._firewall import KINDS, nft_rules
+from ._firewall import KINDS, LISTED, nft_rules
 from ._opening import OWN
 from ._router import Opening
 from ._systemd import booted_with_systemd
@@ -24,7 +24,6 @@ TIMEOUT = 30.0
 """Seconds."""
 AH = ("ah", 51)
 SERVICE = "ipsec"
-LISTED = "what `nft --json list ruleset` prints"
 NOT_RUNNING = 252
 INVALID_ZONE = 112
 """Exit statuses of firewall-cmd(1)."""

@@ -21,6 +21,7 @@ import typing as t
 from ._errors import understood
 from ._model import Refusal, Traffic
 
+LISTED = "what `nft --json list ruleset` prints"
 UDP, ESP = 17, 50
 KINDS: dict[Traffic, tuple[int, int | None]] = {"esp": (ESP, None), "ike": (UDP, 500), "nat-t": (UDP, 4500)}
 """Protocol and destination port of each kind."""
@@ -108,7 +109,7 @@ def _walk(chains: dict[str, Chain], name: str, what: Traffic, sure: bool) -> tup
 
 def refused_by_nftables(ruleset: str) -> tuple[Refusal, ...]:
     """From the output of `nft --json list ruleset`: libnftables-json(5)."""
-    with understood("what `nft --json list ruleset` prints"):
+    with understood(LISTED):
         tables: dict[str, dict[str, Chain]] = {}
         for item in json.loads(ruleset)["nftables"]:
             if "chain" in item:

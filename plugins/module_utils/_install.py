@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import fnmatch
 import glob
 import os
 import stat
@@ -16,7 +15,7 @@ import typing as t
 
 from ._candidate import BACKUP
 from ._errors import ConfigError, DaemonError, DependencyError
-from ._ipsec_conf import LONGEST_PATH
+from ._ipsec_conf import LONGEST_PATH, matches_name
 
 if t.TYPE_CHECKING:
     from ._candidate import File
@@ -200,7 +199,7 @@ def found_by(pattern: str) -> list[str]:
         if not glob.has_magic(part):
             found = [os.path.join(path, part) for path in found]
             continue
-        found = [os.path.join(path, name) for path in found for name in _names(path or ".") if _matches(name, part)]
+        found = [os.path.join(path, name) for path in found for name in _names(path or ".") if matches_name(name, part)]
     return sorted(path for path in found if _there(path))
 
 
@@ -220,10 +219,6 @@ def _names(folder: str) -> list[str]:
         if exc.errno in NOT_THERE:
             return []
         raise
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
 
 
 def _there(path: str) -> bool:

@@ -218,12 +218,14 @@ def plain_value(text: str) -> str:
     return _COMMENT.sub("", text).rstrip(" \t")
 
 
+def matches_name(name: str, wanted: str) -> bool:
+    """The same of one part of a path."""
+    return fnmatch.fnmatchcase(name, wanted) and (not name.startswith(".") or wanted.startswith("."))
+
+
 def matches(path: str, pattern: str) -> bool:
     """Whether glob(3) finds this path: a wildcard matches neither a slash nor a leading dot."""
     if len(pattern) > LONGEST_PATH:
         return False
     parts, patterns = path.split("/"), posixpath.normpath(pattern).split("/")
-    return len(parts) == len(patterns) and all(
-        fnmatch.fnmatchcase(part, wanted) and (not part.startswith(".") or wanted.startswith("."))
-        for part, wanted in zip(parts, patterns)
-    )
+    return len(parts) == len(patterns) and all(matches_name(part, wanted) for part, wanted in zip(parts, patterns))

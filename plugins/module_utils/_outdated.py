@@ -11,8 +11,9 @@ when the connection was loaded.
 from __future__ import annotations
 
 import json
-import os
 import typing as t
+
+from ._unread import write_stamp
 
 if t.TYPE_CHECKING:
     from ._model import Process
@@ -62,11 +63,8 @@ def _read(process: Process, path: str) -> tuple[Times, Times]:
 
 
 def _write(process: Process, certificates: Times, connections: Times, path: str) -> None:
-    new = f"{path}.new"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        json.dump({"pluto": _identity(process), "certificates": certificates, "connections": connections}, file)
-    os.replace(new, path)
+    noted = {"pluto": _identity(process), "certificates": certificates, "connections": connections}
+    write_stamp(path, json.dumps(noted))
 
 
 def _identity(process: Process) -> list[t.Any]:

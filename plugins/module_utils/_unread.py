@@ -41,11 +41,15 @@ def changed(process: Process, files: tuple[str, ...], stamp: str) -> bool:
 
 def note(process: Process, signed: str, stamp: str) -> None:
     """Remember that this pluto has read the files that have this signature."""
+    write_stamp(stamp, " ".join((*_identity(process), signed)))
+
+
+def write_stamp(stamp: str, text: str) -> None:
+    """Replace a stamp, for root alone, and through no link."""
     new = f"{stamp}.new"
-    with open(
-        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(" ".join((*_identity(process), signed)))
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(text)
     os.replace(new, stamp)
 
 

@@ -18,6 +18,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigE
 from ansible_collections.xswan.ipsec.plugins.module_utils._nss import LocalNss
 from ansible_collections.xswan.ipsec.plugins.module_utils._nss_host import Key
 from ansible_collections.xswan.ipsec.plugins.module_utils._x509 import certificates_in
+from contract.contract import run_command
 from fake_host import FakeHost, FakeNss
 
 if t.TYPE_CHECKING:
@@ -61,22 +62,9 @@ class Programs(LocalCommands):
             return Completed(argv, 0, lines, "")
         return super().run(*argv, timeout=timeout)
 
-    def _run_program(
-        self,
-        args: list[str],
-        *,
-        environ_update: dict[str, str],
-        errors: str,
-        expand_user_and_vars: bool,
-        handle_exceptions: bool,
-        data: bytes | None = None,
-        binary_data: bool = False,
-    ) -> tuple[int, str, str]:
+    def _run_program(self, args: list[str], **how: t.Any) -> tuple[int, str, str]:
         self.told.append(" ".join(args))
-        done = subprocess.run(
-            args, env=environ_update, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+        return run_command(args, **how)
 
 
 def real(tmp_path: Path) -> tuple[LocalNss, Programs]:
