@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import DaemonError, DependencyError
+from ._secrecy import safe, safe_text
 
 if t.TYPE_CHECKING:
     from ._ports import RunCommand
@@ -33,7 +34,10 @@ APART = (
 
 
 class Completed(t.NamedTuple):
-    """A finished command; a status of None means that it was ended because its time was over."""
+    """A finished command; a status of None means that it was ended because its time was over.
+
+    `out` and `err` are as it printed them, and may hold secrets: a person is told `reason` and `said`.
+    """
 
     argv: tuple[str, ...]
     status: int | None
@@ -45,8 +49,17 @@ class Completed(t.NamedTuple):
         """The last line it printed on stderr, else on stdout, else its status: the core of an error message."""
         if self.status is None:
             return "no end in time"
-        lines = (self.err.strip() or self.out.strip()).splitlines()
-        return lines[-1].strip() if lines else f"exit status {self.status}"
+        return last_line(self.err) or last_line(self.out) or f"exit status {self.status}"
+
+    @property
+    def said(self) -> str:
+        """All that it printed on stderr, but what may be secret."""
+        return safe_text(self.err).strip()
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty, without what may be secret; empty if there is none."""
+    return next((line.strip() for line in reversed(list(safe(text.splitlines()))) if line.strip()), "")
 
 
 class LocalCommands:

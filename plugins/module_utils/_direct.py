@@ -73,18 +73,20 @@ class DirectLauncher:
             if done.status != 0:
                 raise DaemonError(
                     f"pluto was not started: `ipsec {check}` failed: {done.reason}; mend that and start again",
-                    output=done.err,
+                    output=done.said,
                 )
         # without a system log its words would be lost; what the configuration says later on the line wins
         log = () if os.path.exists("/dev/log") else ("--logfile", LOG)
         done = ipsec("pluto", *log, "--config", self._config)
         if done.status is None:
             raise DaemonError(
-                f"pluto did not start in {timeout:g} s; give it more time with start_timeout", output=done.err
+                f"pluto did not start in {timeout:g} s; give it more time with start_timeout", output=done.said
             )
         if done.status != 0:
             what = EXITS.get(done.status, f"exit status {done.status}")
-            raise DaemonError(f"pluto did not start: {what}: {done.reason}; mend that and start again", output=done.err)
+            raise DaemonError(
+                f"pluto did not start: {what}: {done.reason}; mend that and start again", output=done.said
+            )
         # It forks before it opens the NSS database and the kernel. An answer comes when it is ready; if it dies first,
         # whack's connection breaks.
         done = ipsec("whack", "--status")

@@ -17,6 +17,7 @@ import typing as t
 
 from ._candidate import hide
 from ._ipsec_conf import IPsecConf, Parameter, Place
+from ._secrecy import NOT_SHOWN, QUOTING, first_words, safe_text
 from ._whack import LOADED_AUTO, canonical_auto, parent, parse_status
 
 Severity = t.Literal["error", "warning"]
@@ -80,7 +81,6 @@ _NO_ALSO = re.compile(r"^cannot find conn '(?P<value>[^']+)' needed by conn '(?P
 _WHILE_LOADING = re.compile(r"^while loading '(?P<name>[^']+)': (?P<what>.*)$")
 _NO_INCLUDE = re.compile(r"could not open include filename: '(?P<path>[^']+)'")
 _PROGRAM = re.compile(r"^(?:\d{3} )?(?:(?:FATAL )?ERROR: )?(?:ipsec addconn: |\S*/(?:pluto|addconn): )?")
-_SECRETS = re.compile(r'^(?:\d{3} )?(?:ERROR )?"(?P<file>[^"]+)" line (?P<line>\d+): (?P<what>.*)$')
 _UNORIENTED = re.compile(r'^(?:\d{3} )?"(?P<name>[^"]+)":.*\bunoriented\b', re.MULTILINE)
 _KEY = re.compile(r"(?P<key>(?:left|right)?[a-z][a-z0-9-]*)=")
 _QUIET = re.compile(
@@ -161,6 +161,7 @@ def _hidden(fault: Fault, secrets: tuple[str, ...]) -> Fault:
 
 def _all(conf: IPsecConf, trial: Trial) -> t.Iterator[Fault]:
     yield from _read(conf)
+    heard, trial = trial, _safe(trial)
     checked = list(_checked(conf, trial))
     yield from checked
     if trial.checked != 0 and not any(fault.severity == "error" for fault in checked):
@@ -170,9 +171,15 @@ def _all(conf: IPsecConf, trial: Trial) -> t.Iterator[Fault]:
         words = next((line for line in reversed(trial.log.splitlines()) if _FATAL.search(line)), _last(trial.log))
         yield Fault("start", "error", f"pluto does not start with it: {words}", said=words)
     if trial.started:
-        yield from _of_secrets(trial)
+        yield from _of_secrets(heard)
         yield from _loaded(conf, trial)
     yield from _numbers(conf)
+
+
+def _safe(trial: Trial) -> Trial:
+    """Without what may be secret; not all that is wrong in a file of secrets can be found in it, to be hidden."""
+    adds = tuple((name, safe_text(said)) for name, said in trial.adds)
+    return dataclasses.replace(trial, said=safe_text(trial.said), log=safe_text(trial.log), adds=adds)
 
 
 def _last(text: str) -> str:
@@ -346,19 +353,19 @@ def _place(conf: IPsecConf, name: str, key: str | None) -> str | None:
 
 
 def _of_secrets(trial: Trial) -> t.Iterator[Fault]:
-    """Pluto quotes the line of ipsec.secrets that it does not understand; of its words only the first ones are safe."""
+    """What pluto says on the lines of ipsec.secrets, which it quotes."""
     for line in trial.log.splitlines():
-        match = _SECRETS.match(line)
-        if match:
+        match = QUOTING.search(line)
+        if match and match["file"]:
             what = match["what"]
             if "name lookup failed" in what:
                 words, sure = "an index is no address; names are not resolved on trial", False
             elif "RSA" in what and "WARNING" in what:
                 words, sure = "an entry of type RSA, which this version does not use", False
             else:
-                words, sure = re.split(r'["(:]', re.sub(r"^(ERROR|WARNING): ", "", what))[0].strip(), True
+                words, sure = first_words(what), True
             place = f"{match['file']}:{match['line']}"
-            message = f"{place}: {words} (the rest is not shown, for it may be a secret)"
+            message = f"{place}: {words} {NOT_SHOWN}"
             yield Fault("bad-secret", "error" if sure else "warning", message, place=place, said=words)
         elif line.endswith("unterminated string"):
             yield Fault("bad-secret", "error", "a file of secrets has a quotation mark without its end", said=line)

@@ -4,16 +4,16 @@
 
 """Where pluto's words are found: the file that logfile= names, else the journal or the system log's files.
 
-Debug lines (`| ...`) are left out: no reason is among them, and with plutodebug=private they hold keys.
+All lines go through `telling`, which leaves out what may be secret.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from ._errors import ConfigError
+from ._secrecy import safe
 from ._settings import config_setup
 from ._systemd import UNIT, booted_with_systemd
 
@@ -36,8 +36,6 @@ LOADING_TIME = 120
 """Lines, and seconds after pluto's start, in which it tells why it does not load a connection."""
 TIMEOUT = 10.0
 """Seconds that journalctl has."""
-
-_DEBUG = re.compile(r"(^|: )\| ")
 
 
 def read_log(commands: Commands, config: str, about: str = "") -> tuple[str, ...]:
@@ -73,8 +71,8 @@ def last_lines(path: str, *words: str, size: int = LOG_TAIL) -> tuple[str, ...]:
 
 
 def telling(lines: t.Iterable[str], *words: str) -> tuple[str, ...]:
-    """Those that hold all of these words, without pluto's debug lines."""
-    return tuple(line for line in lines if all(word in line for word in words) and not _DEBUG.search(line))
+    """Those that hold all of these words, without what may be secret."""
+    return tuple(line for line in safe(lines) if all(word in line for word in words))
 
 
 def _first(paths: t.Iterable[str], size: int, about: str = "") -> tuple[str, ...]:

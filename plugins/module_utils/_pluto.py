@@ -115,7 +115,7 @@ class LocalPluto:
         done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
         if done.status == 0:
             return None
-        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err)
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.said)
 
     def check_config(self) -> None:
         """See Pluto.check_config."""

@@ -23,6 +23,7 @@ from ._candidate import File
 from ._errors import ConfigError, DependencyError, understood
 from ._faults import Trial
 from ._ipsec_conf import INCLUDE_DEPTH
+from ._secrecy import safe_text
 from ._settings import config_setup
 
 if t.TYPE_CHECKING:
@@ -326,7 +327,7 @@ def parse_trial(mark: str, done: Completed) -> Trial:
         parts.append((title, text.rstrip("\n")))
     first = {title.partition(" ")[0]: (title.partition(" ")[2], text) for title, text in reversed(parts)}
     if "broken" in first:
-        raise DependencyError(f"the sandbox does not work: {first['broken'][0]}")
+        raise DependencyError(f"the sandbox does not work: {safe_text(first['broken'][0])}")
     if "end" not in first:
         raise DependencyError(f"the sandbox came to no end: {done.reason if done.status else 'it was cut off'}")
     empty = ("", "")

@@ -16,6 +16,7 @@ from ._install import LocalFiles
 from ._ipsec_conf import read_conf
 from ._preflight import Unshared
 from ._reload import Holding
+from ._secrecy import safe_text
 
 if t.TYPE_CHECKING:
     from ._ports import CommandsApart
@@ -55,7 +56,8 @@ def rehearse(commands: CommandsApart, config: str) -> Holding:
         )
     if not trial.started:
         raise DependencyError(
-            f"a throw-away pluto does not start with {config}: {trial.said or trial.log}; mend that, or restart instead"
+            f"a throw-away pluto does not start with {config}: {safe_text(trial.said or trial.log)}; mend that, or "
+            "restart instead"
         )
     told = {key: value for key, value in setup(trial.status).items() if key not in UNTOLD}
     return Holding(

@@ -14,7 +14,7 @@ import tempfile
 import typing as t
 
 from ._clock import wait_until
-from ._commands import ENVIRONMENT
+from ._commands import ENVIRONMENT, last_line
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_log
 from ._model import Process, Unit
@@ -207,8 +207,8 @@ class ScriptLauncher:
         """The exit status and the last line that the script printed."""
         with tempfile.NamedTemporaryFile(prefix="ipsec-") as output:
             done = self._commands.run("sh", "-c", DETACHED, self._path, verb, output.name, timeout=timeout)
-            lines = output.read().decode(errors="replace").split("\n")
-        return done.status, next((line.strip() for line in reversed(lines) if line.strip()), done.reason)
+            text = output.read().decode(errors="replace")
+        return done.status, last_line(text) or done.reason
 
 
 def parse_status(path: str, done: Completed, openrc: bool) -> Unit:
@@ -220,7 +220,7 @@ def parse_status(path: str, done: Completed, openrc: bool) -> Unit:
         return Unit(path, "active", "running", main_pid=pid)
     if done.status == STOPPED:
         return Unit(path, "inactive", "dead")
-    said = (done.out.strip() or done.reason).splitlines()[-1].strip()
+    said = last_line(done.out) or done.reason
     if done.status in FAILED:
         return Unit(path, "failed", "dead", result=said)
     if openrc and done.status in OPENRC_ACTIVE:

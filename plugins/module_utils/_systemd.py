@@ -67,9 +67,7 @@ class SystemdLauncher:
             what = f"did not start in {timeout:g} s" if done.status is None else "failed to start"
             log = self.log()
             reason = f"; its last words: {last_words(log)}" if log else ""
-            raise DaemonError(
-                f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=list(log), output=done.err.strip()
-            )
+            raise DaemonError(f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=list(log), output=done.said)
 
     def stop(self, timeout: float) -> bool:
         """See Launcher.stop."""

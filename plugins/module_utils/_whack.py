@@ -14,6 +14,7 @@ import re
 import typing as t
 
 from ._model import Answer, ChildSa, End, IkeSa, Listening, Loaded, Program
+from ._secrecy import safe
 
 UNKNOWN_SHOWN = 5
 """Lines that were not understood which an Answer keeps."""
@@ -305,7 +306,7 @@ class _Reader:
     def _note(self, line: str) -> None:
         self.unknown_lines += 1
         if len(self.unknown) < UNKNOWN_SHOWN:
-            self.unknown.append(printable(line))
+            self.unknown.extend(map(printable, safe([line])))
 
     def _connection(self, line: str) -> bool:
         # the two dozen lines of a connection come one after the other, and there may be thousands of connections

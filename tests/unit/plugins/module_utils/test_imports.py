@@ -23,7 +23,7 @@ PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
     *("_confirm", "_record", "_router", "_sysctl", "_opening", "_certificates", "_nss_host", "_x509"),
-    *("_reload", "_reload_host", "_definitions"),
+    *("_reload", "_reload_host", "_definitions", "_secrecy"),
 }
 PURE_STDLIB = {
     *("__future__", "base64", "binascii", "contextlib", "dataclasses", "datetime", "fnmatch", "functools", "hashlib"),
