@@ -11,25 +11,11 @@ import typing as t
 
 from ._errors import ConfigError, DaemonError
 from ._log import LOG, read_log
-from ._pluto import RUNDIR
+from ._pluto import EXITS, RUNDIR
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
     from ._ports import Clock, Commands
-
-EXITS = {
-    2: "its control socket failed",
-    3: "it could not fork",
-    4: "the FIPS self test failed",
-    5: "the kernel refused",
-    6: "its NSS database failed",
-    7: "the audit system refused",
-    8: "seccomp refused",
-    9: "unbound failed",
-    10: "its lock file could not be made",
-    11: "SELinux refused",
-}
-"""What pluto's exit statuses mean: Libreswan's pluto_constants.h, the same from 3.32 to 5.x."""
 
 
 class DirectLauncher:

@@ -45,6 +45,15 @@ def read_log(commands: Commands, config: str, about: str = "") -> tuple[str, ...
     return _first(paths, LOG_TAIL, about)[-LOG_LINES:]
 
 
+def read_own_log(commands: Commands, config: str, about: str, since: float) -> tuple[str, ...]:
+    """The last lines that hold `about` of the file that logfile= names; none if nothing was written since (epoch)."""
+    path = _named(commands, config)
+    # the kernel stamps files with a clock that is some milliseconds late
+    if path is None or not os.path.exists(path) or os.stat(path).st_mtime < since - 1:
+        return ()
+    return last_lines(path, about)[-LOG_LINES:]
+
+
 def read_history(commands: Commands, config: str, since: float) -> tuple[str, ...]:
     """The log of a pluto that was started at `since` (epoch), oldest line first.
 

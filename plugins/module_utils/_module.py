@@ -69,13 +69,13 @@ def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: st
     if name == "systemd" and not booted_with_systemd():
         raise ConfigError("launcher systemd: this host was not booted with systemd; use launcher auto")
     if name == "systemd" or (name == "auto" and booted_with_systemd()):
-        return SystemdLauncher(commands)
+        return SystemdLauncher(commands, config)
     if name in ("auto", "script"):
         from ._script import ScriptLauncher, find_script
 
         script = find_script()
         if script is not None:
-            return ScriptLauncher(commands, clock, script)
+            return ScriptLauncher(commands, clock, script, config=config)
     if name == "script":
         raise ConfigError(
             "launcher script: there is no init script ipsec, or systemd runs this host; use launcher auto"

@@ -62,6 +62,19 @@ NO_RIGHT = "no right to communicate with pluto"
 DIRECT = ("addconn", "readwriteconf", "whack")
 """Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
 
+EXITS = {
+    2: "its control socket failed",
+    3: "it could not fork",
+    4: "the FIPS self test failed",
+    5: "the kernel refused",
+    6: "its NSS database failed",
+    7: "the audit system refused",
+    8: "seccomp refused",
+    9: "unbound failed",
+    10: "its lock file could not be made",
+    11: "SELinux refused",
+}
+"""What pluto's exit statuses mean: Libreswan's pluto_constants.h, the same from 3.32 to 5.x."""
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import typing as t
 
+from ._clock import SystemClock
 from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import Unit
 
@@ -18,10 +21,16 @@ if t.TYPE_CHECKING:
 
 UNIT = "ipsec.service"
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result")
+END = ("Description", "Result", "ExecMainCode", "ExecMainStatus")
+"""What is asked for besides after a start that failed."""
 QUERY_TIMEOUT = 30.0
 """Seconds; systemd answers in milliseconds, and in seconds on a host that boots or is out of memory."""
 LOG_TAIL = 3000
 """Lines of the journal that are looked at: a thousand connections' worth."""
+
+CLEANERS = ("nflog ipsec capture",)
+"""What Libreswan's unit says after pluto's end: `ipsec --stopnflog`."""
+_EXITED = re.compile(r"(?P<which>Main|Control) process exited, code=(?P<code>\w+), status=(?P<status>\d{1,3})\b")
 
 
 def booted_with_systemd() -> bool:
@@ -34,8 +43,9 @@ class SystemdLauncher:
 
     name = "systemd"
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, config: str) -> None:
         self._commands = commands
+        self._config = config
 
     def unit(self) -> Unit | None:
         """See Launcher.unit."""
@@ -62,12 +72,14 @@ class SystemdLauncher:
         if unit is not None and unit.active == "failed":
             # the start that is asked for now does not count among those that systemd had enough of
             self._order("reset-failed", timeout)
+        began = SystemClock().epoch()
         done = self._systemctl("start", UNIT, timeout=timeout)
         if done.status != 0:
             what = f"did not start in {timeout:g} s" if done.status is None else "failed to start"
-            log = self.log()
-            reason = f"; its last words: {last_words(log)}" if log else ""
-            raise DaemonError(f"{UNIT} {what}{reason}; see `journalctl -u {UNIT}`", log=list(log), output=done.said)
+            log = self._log("", began)
+            raise DaemonError(
+                f"{UNIT} {what}{self._why(log, done)}; see `journalctl -u {UNIT}`", log=list(log), output=done.said
+            )
 
     def stop(self, timeout: float) -> bool:
         """See Launcher.stop."""
@@ -95,7 +107,11 @@ class SystemdLauncher:
 
     def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
-        from ._log import LOG_LINES, telling
+        return self._log(about, 0)
+
+    def _log(self, about: str, since: float) -> tuple[str, ...]:
+        """What was logged since then (epoch): in the unit's journal, then by pluto where logfile= sends its words."""
+        from ._log import LOG_LINES, read_own_log, telling
 
         done = self._commands.run(
             "journalctl",
@@ -103,26 +119,80 @@ class SystemdLauncher:
             "--quiet",
             "--output=cat",
             f"--lines={LOG_TAIL}",
+            f"--since=@{since:.6f}",
             f"--unit={UNIT}",
             timeout=QUERY_TIMEOUT,
         )
-        return telling(done.out.splitlines(), about)[-LOG_LINES:]
+        journal = telling(done.out.splitlines(), about)[-LOG_LINES:]
+        return (*journal, *read_own_log(self._commands, self._config, about, since))
+
+    def _why(self, log: tuple[str, ...], done: Completed) -> str:
+        """How the processes of a start that failed have ended, and their last words."""
+        asked = self._systemctl("show", f"--property={','.join(END)}", UNIT, timeout=QUERY_TIMEOUT)
+        values = parse_properties(asked.out)
+        end = how_it_ended(values, log)
+        words = last_words(log, values.get("Description", ""))
+        if not end and not words:
+            # it did not come to a process, or still waits for one
+            result = values.get("Result", "success")
+            end = f"systemd says {result}" if result != "success" else ""
+            words = log[-1] if log else done.reason
+        return (f": {end}" if end else "") + (f"; its last words: {words}" if words else "")
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)
 
 
-def last_words(log: tuple[str, ...]) -> str:
-    """The line of a unit's log that says why it failed: what pluto calls fatal, else the newest.
+def how_it_ended(values: t.Mapping[str, str], log: tuple[str, ...]) -> str:
+    """How the main process ended, by `systemctl show`; else how any did, by the journal; empty if none has.
 
-    After it come systemd's own lines, and those of its next attempt.
+    The manager forgets it when it starts the unit anew, as it does for Restart=.
     """
-    return ([line for line in log if "FATAL ERROR" in line] or log)[-1]
+    # the numbers of waitid(2): CLD_EXITED, CLD_KILLED, CLD_DUMPED
+    code, status = values.get("ExecMainCode", ""), values.get("ExecMainStatus", "")
+    if code in ("1", "2", "3") and status.isdecimal() and int(status):
+        return _ended("its main process", code == "1", int(status))
+    for line in reversed(log):
+        match = _EXITED.search(line)
+        if match:
+            which = "its main process" if match["which"] == "Main" else "a process of its preparation"
+            return _ended(which, match["code"] == "exited", int(match["status"]))
+    return _ended("its main process", True, 0) if code == "1" else ""
+
+
+def _ended(which: str, exited: bool, status: int) -> str:
+    from ._pluto import EXITS
+
+    if not exited:
+        known = {int(one): one.name for one in signal.Signals}
+        return f"{which} was ended by {known.get(status, f'signal {status}')}"
+    meaning = f" ({EXITS[status]})" if status in EXITS and which == "its main process" else ""
+    return f"{which} ended with exit status {status}{meaning}"
+
+
+def last_words(log: tuple[str, ...], description: str) -> str:
+    """The line of a unit's log that says why it failed: the newest that pluto calls fatal, or an error, or any.
+
+    After it come those of systemd about the unit, which it names or describes, and of the programs that clean up; they
+    never are last words.
+    """
+    own = (f"{UNIT}: ", f"{UNIT} - ", *((description,) if description else ()), *CLEANERS)
+    told = [line for line in log if not any(mark in line for mark in own)]
+    for mark in ("FATAL ERROR", "ERROR", ""):
+        found = [line for line in told if mark in line]
+        if found:
+            return found[-1]
+    return ""
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Lines of KEY=VALUE: systemctl(1), show."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def parse_show(text: str) -> Unit | None:
-    """Read `systemctl show`; None when there is no such unit. systemctl(1): lines of KEY=VALUE."""
-    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """Read `systemctl show`; None when there is no such unit."""
+    values = parse_properties(text)
     load = values.get("LoadState", "")
     if load == "not-found":
         return None

@@ -499,7 +499,9 @@ def targets(folder: Path) -> tuple[Target, ...]:
         Target("iptables-save", _iptables, seeds.IPTABLES_SAVE, weight=1),
         Target("nflog-rules", _log_rules, (*seeds.IPTABLES_LIST, *seeds.NFT_CHAINS)),
         Target("ip-json", _ip_json, seeds.IP_JSON),
-        Target("systemctl-show", lambda text: SystemdLauncher(Says(text)).unit(), seeds.SYSTEMCTL_SHOW),
+        Target(
+            "systemctl-show", lambda text: SystemdLauncher(Says(text), "/etc/ipsec.conf").unit(), seeds.SYSTEMCTL_SHOW
+        ),
         Target("script-status", _script_status, seeds.SCRIPT_STATUS),
         Target("record-json", _record, seeds.RECORD, "file", weight=1),
         Target("rollback-json", _rollback(folder), seeds.ROLLBACK, "file"),

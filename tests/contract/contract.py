@@ -415,7 +415,7 @@ class Gateway:
         commands, clock = LocalCommands(run_command), SystemClock()
         self._config = Path("/etc/ipsec.conf")
         self.host = WholeHost(
-            launcher=SystemdLauncher(commands),
+            launcher=SystemdLauncher(commands, "/etc/ipsec.conf"),
             pluto=LocalPluto(commands),
             kernel=XfrmKernel(commands),
             journal=SystemLog(),

@@ -216,7 +216,8 @@ ACCIDENTS = (
     Accident("crash loop", "drop_in '[Unit]' StartLimitIntervalSec=0 '[Service]' RestartSec=2 ExecStartPre= "
              "ExecStart= ExecStart=/bin/false; ! systemctl start ipsec; await of SubState auto-restart",
              "flapping", "flapping", (START,), running=False, mend="no_drop_in",
-             fails=dict.fromkeys(("started", "restarted"), "failed to start")),
+             fails=dict.fromkeys(("started", "restarted"),
+                                 "ipsec.service failed to start: its main process ended with exit status 1")),
     Accident("broken configuration", "cp /etc/ipsec.conf /root/good; echo 'conn bad\n  nosuch=1' >>/etc/ipsec.conf",
              "running", "config-invalid", mend="mv /root/good /etc/ipsec.conf",
              refused={"restarted": "nosuch"}),
