@@ -191,7 +191,7 @@ def _apply(desired: Desired, host: Host) -> Outcome:
             _verify(desired, before, after)
     except IPsecError as exc:
         say(str(exc))
-        exc.done = tuple(done)
+        exc.done, exc.messages = tuple(done), tuple(messages)
         exc.changed = bool(done) or _differs(before, host)
         raise
     flushed = _flushed(foreign, host.kernel.leftovers()) if foreign.foreign_policies or foreign.foreign_sas else ""

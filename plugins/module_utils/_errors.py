@@ -14,13 +14,14 @@ class IPsecError(Exception):
     """Base of every expected failure.
 
     `done` names the steps that were finished before it, `changed` says whether the host is another than before: a step
-    that fails may have done a part of its work.
+    that fails may have done a part of its work. `messages` are the lines that went to the system log.
     """
 
     def __init__(self, msg: str, **details: t.Any) -> None:
         super().__init__(msg)
         self.details = details
         self.done: tuple[str, ...] = ()
+        self.messages: tuple[str, ...] = ()
         self.changed = False
 
 

@@ -142,6 +142,7 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
             "error": {"type": type(exc).__name__, **exc.details},
             "changed": bool(exc.done) or exc.changed,
             "actions": list(exc.done),
+            "messages": list(exc.messages),
         }
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()

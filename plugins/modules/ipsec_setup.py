@@ -181,8 +181,9 @@ actions:
   sample: [load the kernel's XFRM interface, start pluto]
 messages:
   description: The lines that went to the system log, with the tag ipsec_setup and the priority that C(syslog=) of
-    C(config setup) names, by default daemon.error.
-  returned: success
+    C(config setup) names, by default daemon.error. After a failure, its message is the last one; a refusal before the
+    first change writes none.
+  returned: always
   type: list
   elements: str
   sample: [stop pluto, start pluto]

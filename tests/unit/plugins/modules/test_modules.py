@@ -154,6 +154,7 @@ def test_a_failure_says_what_was_done_before_it() -> None:
     def action(_host: object) -> dict[str, t.Any]:
         error = DaemonError("ipsec.service failed to start", log=["why"])
         error.done = ("stop pluto",)
+        error.messages = ("stop pluto", "start pluto", str(error))
         raise error
 
     assert run(action) == {
@@ -161,7 +162,15 @@ def test_a_failure_says_what_was_done_before_it() -> None:
         "error": {"type": "DaemonError", "log": ["why"]},
         "changed": True,
         "actions": ["stop pluto"],
+        "messages": ["stop pluto", "start pluto", "ipsec.service failed to start"],
     }
+
+
+def test_the_messages_of_a_failure_are_those_of_the_system_log() -> None:
+    fake = FakeHost()
+    fake.fail = "start"
+    result = run(lambda _host: converge(Desired(running=True), fake.host(), check_mode=False).to_result())
+    assert result["messages"] == fake.log == ["start pluto", result["msg"]]
 
 
 def test_a_bug_of_ours_brings_its_traceback() -> None:
