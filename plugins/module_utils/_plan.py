@@ -67,19 +67,23 @@ class StopPluto(t.NamedTuple):
             host.kernel.check_clean()
 
     def apply(self, host: Host) -> None:
-        """The manager first, so that it starts nothing again; then every pluto that is left."""
+        """The manager first, so that it starts nothing again; then every pluto that is left; then what they left.
+
+        DaemonError when the manager does not come to an end. What no pluto needs any more is removed all the same.
+        """
         deadline = host.clock.now() + self.timeout
         stopped = host.launcher.stop(self.timeout / 2 if self.answers else BRIEF)
         if host.pluto.processes():
             host.pluto.end(max(3.0, deadline - host.clock.now()))
-        if not stopped and not host.launcher.stop(max(3.0, deadline - host.clock.now())):
-            raise DaemonError(
-                f"no pluto runs, but {host.launcher.name} has not finished its stop in {self.timeout:g} s; "
-                "give it more time with stop_timeout",
-                log=list(host.launcher.log()),
-            )
+        stopped = stopped or host.launcher.stop(max(3.0, deadline - host.clock.now()))
         host.pluto.remove_leftovers()
         host.kernel.clean(self.flush)
+        if not stopped:
+            raise DaemonError(
+                f"no pluto runs, and what it left is removed, but {host.launcher.name} has not finished its stop in "
+                f"{self.timeout:g} s; give it more time with stop_timeout",
+                log=list(host.launcher.log()),
+            )
 
     def predict(self, state: State) -> State:
         """No process, no file, nothing in the kernel; the unit is inactive."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Leftovers
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
-from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, StopPluto, not_ready
+from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, not_ready
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import summary
 from fake_host import FakeHost
 
@@ -18,12 +20,18 @@ def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left()
     host = fake.host()
 
     def never(timeout: float) -> bool:
-        fake.plutos.clear()
+        for pluto in tuple(fake.plutos):
+            fake.kill_pluto(pluto)
+        fake.unit_active = "deactivating"
         return False
 
     host.launcher.stop = never  # type: ignore[method-assign]
-    with pytest.raises(DaemonError, match=r"no pluto runs, but systemd has not finished its stop in 20 s"):
-        StopPluto(20, answers=True, flush="own").apply(host)
+    with pytest.raises(DaemonError, match=r"no pluto runs, .* but systemd has not finished its stop in 20 s") as caught:
+        converge(Desired(running=False, stop_timeout=20), host, check_mode=False)
+    # it has cleaned up all the same, and says so
+    assert (fake.lock_present, fake.control_present, fake.leftovers) == (False, False, Leftovers())
+    assert (caught.value.done, caught.value.changed) == ((), True)
+    assert caught.value.messages == ("stop pluto", str(caught.value))
 
 
 def test_an_order_to_listen_that_finds_no_interface() -> None:
