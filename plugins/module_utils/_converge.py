@@ -72,6 +72,13 @@ class Outcome(t.NamedTuple):
             return f"IPsec is {before} and would be {after}: {todo}"
         return f"IPsec was {before} and is {after} now: {todo}"
 
+    def _left_alone(self) -> t.Iterator[str]:
+        """What a start does not mend, for it would cost the tunnels of a pluto that is well, and may be in the dark."""
+        if self.desired.running and self.after.plutos and self.after.answer is None:
+            for finding in assess(self.after).findings:
+                if finding.id == "upgraded":
+                    yield f"{finding.message}; it is left alone: {finding.cure}"
+
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
         found, left = assess(self.before).findings, {finding.id for finding in assess(self.after).findings}
@@ -86,6 +93,7 @@ class Outcome(t.NamedTuple):
             "warnings": [
                 *([NOT_RUNNING] if self.needless_stop and self.actions else []),
                 *([self.flushed] if self.flushed else []),
+                *self._left_alone(),
             ],
             "ipsec": report(self.after),
             **_told(self.desired, self.before, self.after),

@@ -19,6 +19,8 @@ def observe(host: Host) -> State:
     plutos = host.pluto.processes()
     control = host.pluto.control()
     program = host.pluto.program()
+    answer = host.pluto.ask() if control.kind == "listening" else None
+    deaf = answer is not None and not answer.interfaces
     return State(
         at=host.clock.epoch(),
         program=program,
@@ -34,9 +36,9 @@ def observe(host: Host) -> State:
         old_locks=host.pluto.old_locks() if not plutos else (),
         log_rules=host.pluto.log_rules() if not plutos else (),
         control=control,
-        answer=host.pluto.ask() if control.kind == "listening" else None,
+        answer=answer,
         backend=host.kernel.name,
         tables=host.kernel.tables(),
         leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
-        strangers=host.pluto.strangers() if not plutos else (),
+        strangers=host.pluto.strangers() if deaf or not plutos else (),
     )

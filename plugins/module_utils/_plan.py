@@ -155,7 +155,8 @@ class Listen(t.NamedTuple):
     title: str = "listen on the network interfaces"
 
     def check(self, host: Host, state: State) -> None:
-        """Whether there is an interface with an address is pluto's to find out."""
+        """Refuse while another holds its ports; whether there is an address to listen on is pluto's to find out."""
+        _refuse_strangers(state)
 
     def apply(self, host: Host) -> None:
         """DaemonError when it still finds none."""
@@ -205,9 +206,7 @@ class StartPluto(t.NamedTuple):
         host.pluto.check_config()
         host.pluto.check_rundir(room=True)
         host.pluto.check_nss()
-        for stranger in state.strangers:
-            who = f"{stranger.name} (pid {stranger.pid})" if stranger.pid else "a process that cannot be seen from here"
-            raise ConfigError(f"UDP port {stranger.port}, which pluto needs, is held by {who}; stop that first")
+        _refuse_strangers(state)
 
     def apply(self, host: Host) -> None:
         """Return when nothing is missing; DaemonError names what is, when the time is over or it will not come."""
@@ -313,6 +312,11 @@ def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> M
     if wait == "established" and down:
         return Missing(f"there was no tunnel for {', '.join(down)}")
     return None
+
+
+def _refuse_strangers(state: State) -> None:
+    for stranger in state.strangers:
+        raise ConfigError(f"{stranger.message}, and pluto needs it; stop that first")
 
 
 def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:

@@ -214,7 +214,12 @@ class LocalPluto:
                 found += [(port, inode) for port, inode in bound_ports(table.read()) if port in IKE_PORTS]
         owners = socket_owners({inode for _port, inode in found}) if found else {}
         strangers = {Stranger(port, *owners.get(inode, (None, ""))) for port, inode in found}
-        return tuple(sorted((s for s in strangers if s.name != "pluto"), key=lambda s: (s.port, s.pid or 0)))
+        # by process, not by name: a pluto of another pid namespace is no process of ours, and stands in the way of ours
+        return tuple(
+            stranger
+            for stranger in sorted(strangers, key=lambda s: (s.port, s.pid or 0))
+            if stranger.pid is None or runs(str(stranger.pid), "pluto") is None
+        )
 
     def loading(self) -> bool:
         """See Pluto.loading."""

@@ -134,7 +134,7 @@ class Pluto(t.Protocol):
         """The firewall's rules of `nflog-all=`, which pluto's start scripts made, in words."""
 
     def strangers(self) -> tuple[Stranger, ...]:
-        """Who else holds UDP port 500 or 4500."""
+        """Who else holds UDP port 500 or 4500: everybody but the plutos of our own namespaces."""
 
     def listen(self) -> None:
         """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""

@@ -7,12 +7,14 @@ import collections.abc as c
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
@@ -274,6 +276,31 @@ def test_a_pluto_in_another_namespace_is_not_ours(pluto: Path, option: str) -> N
             assert found(lambda: bool(children(process.pid)))
             assert found(lambda: Path(f"/proc/{children(process.pid)[0]}/comm").read_text() == "pluto\n")
             assert [p.pid for p in look.processes()] == before
+        finally:
+            process.kill()
+
+
+HOLDER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', {})); time.sleep(60)"
+
+
+@pytest.mark.parametrize(("options", "strangers"), [((), []), (("--pid", "--fork"), ["pluto"])])
+def test_who_holds_an_ike_port_is_a_stranger_by_its_process_not_by_its_name(
+    options: tuple[str, ...], strangers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pluto in a container that shares our network is none that we could stop."""
+    with socket.socket(type=socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(_pluto, "IKE_PORTS", (port,))
+    look = LocalPluto(Says(None))
+    assert look.strangers() == ()
+    python = shutil.copy("/usr/bin/python3", tmp_path / "pluto")
+    words = ("unshare", "--kill-child", *options) if options else ()
+    with subprocess.Popen([*words, python, "-c", HOLDER.format(port)]) as process:
+        try:
+            assert found(lambda: any(bound == port for bound, _inode in bound_ports(Path("/proc/net/udp").read_text())))
+            assert [stranger.name for stranger in look.strangers()] == strangers
+            assert all("of another pid namespace" in stranger.message for stranger in look.strangers())
         finally:
             process.kill()
 
