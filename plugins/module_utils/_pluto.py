@@ -110,20 +110,39 @@ class LocalPluto:
         """See Pluto.config_fault."""
         if not os.path.exists(self.config):
             return ConfigFault("missing", f"{self.config} does not exist")
-        if not parse:
-            return None
+        return self._parsed()[0] if parse else None
+
+    def _parsed(self) -> tuple[ConfigFault | None, str]:
+        """What the program says of the configuration: why it is none, else what else it says."""
         done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
         if done.status == 0:
-            return None
-        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err)
+            return None, done.err.strip()
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.err), ""
 
-    def check_config(self) -> None:
+    def check_config(self) -> str:
         """See Pluto.check_config."""
-        fault = self.config_fault(parse=True)
+        fault, said = self.config_fault(parse=False), ""
+        if fault is None:
+            fault, said = self._parsed()
         if fault is not None and fault.kind == "missing":
             raise ConfigError(f"{fault.reason}; write it, for example with the role xswan.ipsec.ipsec")
         if fault is not None:
             raise ConfigError(f"{fault.reason}; nothing was changed", output=fault.output)
+        return said
+
+    def read(self, path: str) -> str | None:
+        """See Pluto.read."""
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See Pluto.glob."""
+        import glob
+
+        return tuple(sorted(path for path in glob.glob(pattern) if os.path.isfile(path)))
 
     def check_rundir(self, *, room: bool) -> None:
         """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""

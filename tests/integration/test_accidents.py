@@ -232,6 +232,9 @@ ACCIDENTS = (
     Accident("broken configuration, stopped", "cp /etc/ipsec.conf /root/good; "
              "echo 'conn bad\n  nosuch=1' >>/etc/ipsec.conf", "stopped", "config-invalid", (START,), running=False,
              mend="mv /root/good /etc/ipsec.conf", refused={"started": "nosuch", "restarted": "nosuch"}),
+    Accident("connection that takes over none", "cp /etc/ipsec.conf /root/good; echo 'conn bad\n  left=127.0.0.1\n  "
+             "right=192.0.2.99\n  also=nosuch\n  auto=add' >>/etc/ipsec.conf", "running",
+             mend="mv /root/good /etc/ipsec.conf", refused={"restarted": "connection nosuch, which does not exist"}),
     Accident("no configuration", "mv /etc/ipsec.conf /root/good", "running", "config-missing",
              mend="mv /root/good /etc/ipsec.conf", refused={"restarted": "does not exist"}),
     Accident("no configuration, stopped", "mv /etc/ipsec.conf /root/good", "stopped", "config-missing", (START,),

@@ -364,6 +364,48 @@ def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> 
     assert converge(STOP, fake.host(), check_mode=False).actions == ()
 
 
+NO_ALSO = "cannot find conn 'gone' needed by conn 'one'"
+OBSOLETE = "ipsec addconn: /etc/ipsec.conf:2: warning: obsolete keyword ignored: dpdaction=hold"
+
+
+def told(said: str, text: str) -> FakeHost:
+    """A gateway with this configuration, which the program accepts with these words."""
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.config_said = said
+    fake.files["/etc/ipsec.conf"] = (0o644, text)
+    return fake
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_connection_that_will_not_be_loaded_is_named_before_a_working_pluto_is_stopped(check_mode: bool) -> None:
+    fake = told(NO_ALSO, "conn one\n also=gone\n auto=start\n")
+    with pytest.raises(ConfigError, match="one takes over connection gone, which does not exist") as caught:
+        converge(RESTART, fake.host(), check_mode=check_mode)
+    assert fake.calls == []
+    assert caught.value.details["output"] == NO_ALSO
+    assert converge(START, fake.host(), check_mode=check_mode).actions == (), "what runs is no business of a start"
+
+
+@pytest.mark.parametrize(
+    ("said", "auto", "warnings"),
+    [
+        (OBSOLETE, "start", 0),
+        (NO_ALSO, "ignore", 1),
+        ("duplicate key 'ike' in conn one while processing def one", "start", 1),
+        ("ipsec addconn: /etc/ipsec.conf:2: warning: first decimal digit invalid, keyword ignored: mtu=a", "start", 1),
+        ("a sentence that nobody has heard of", "start", 1),
+    ],
+)
+def test_what_may_work_is_restarted_with_a_warning_or_none(said: str, auto: str, warnings: int) -> None:
+    for check_mode in (True, False):
+        fake = told(said, f"conn one\n ike=aes\n auto={auto}\n")
+        result = converge(RESTART, fake.host(), check_mode=check_mode).to_result()
+        assert result["actions"] == ["stop pluto", "start pluto"]
+        assert len(result["warnings"]) == warnings
+        assert all(warning.startswith("/etc/ipsec.conf: ") for warning in result["warnings"])
+
+
 @pytest.mark.parametrize("check_mode", [True, False])
 @pytest.mark.parametrize("desired", [START, RESTART])
 def test_a_daemon_that_makes_pluto_deaf_is_named_before_anything_changes(desired: Desired, check_mode: bool) -> None:

@@ -70,6 +70,16 @@ def test_a_bad_configuration_is_refused_in_the_programs_words(tmp_path: object) 
     assert "nothing was changed" in str(caught.value)
 
 
+def test_what_is_said_of_a_configuration_that_parses_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ipsec.conf"
+    path.write_text("conn x\n also=y\n")
+    pluto = LocalPluto(Says(Completed((), 0, "", "cannot find conn 'y' needed by conn 'x'\n")), config=str(path))
+    assert pluto.check_config() == "cannot find conn 'y' needed by conn 'x'"
+    assert pluto.config_fault(parse=True) is None
+    assert (pluto.read(str(path)), pluto.read(f"{path}/y")) == ("conn x\n also=y\n", None)
+    assert pluto.glob(f"{tmp_path}/*") == (str(path),)
+
+
 class Answers:
     """Commands with an answer each, by a word of theirs."""
 
