@@ -113,6 +113,11 @@ def no_xfrm_under_pluto(fake: FakeHost) -> None:
     fake.xfrm_loaded = False
 
 
+def no_xfrm_at_all(fake: FakeHost) -> None:
+    """Stopped, and the kernel has no XFRM interface that could be loaded."""
+    fake.xfrm_loaded = fake.xfrm_available = False
+
+
 def dead(fake: FakeHost) -> None:
     """Kill -9: lock file, socket and kernel state stay."""
     fake.kill_pluto(fake.run_pluto())
@@ -226,6 +231,7 @@ UNSTARTABLE: tuple[Accident, ...] = (
     no_config,
     no_config_under_pluto,
     bad_config,
+    no_xfrm_at_all,
     not_installed,
 )
 """From which no verb can start a pluto before somebody has mended the cause."""
@@ -246,6 +252,7 @@ STRANGE: dict[Accident, tuple[str, str, int]] = {
     upgraded: ("running", "upgraded", 0),
     upgraded_and_silent: ("running", "upgraded", 0),
     no_xfrm_under_pluto: ("backend-missing", "backend-missing", 4),
+    no_xfrm_at_all: ("stopped", "backend-missing", 3),
     dead: ("dead", "stale-kernel-state", 1),
     reused: ("reused-pid", "reused-pid", 1),
     damaged_lock: ("damaged-lock", "damaged-lock", 1),

@@ -420,6 +420,8 @@ class State(t.NamedTuple):
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
     """Only looked for while no pluto runs, or one that listens nowhere."""
+    loadable: bool = True
+    """Whether XFRM, which is not loaded, can be. Only looked for while no pluto runs, and where that can be told."""
     at: float = 0.0
     """When it was, in seconds since the epoch."""
     reload: object = None

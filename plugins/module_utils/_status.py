@@ -154,6 +154,13 @@ def _left(state: State) -> t.Iterator[Finding]:
     if state.old_locks:
         names = ", ".join(state.old_locks)
         yield Finding("leftover-lock", "error", f"No Pluto runs, but its files are still there: {names}", CLEAN_UP)
+    if not state.loadable:
+        yield Finding(
+            "backend-missing",
+            "warning",
+            f"IPsec cannot be started: this kernel has not loaded {state.backend.upper()}, and has no module for it",
+            "install the modules of the running kernel, or load xfrm_user on the host of this container",
+        )
     for pid in state.zombies:
         yield Finding(
             "zombie",
