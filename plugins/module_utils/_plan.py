@@ -407,7 +407,9 @@ def _coming(desired: Desired, state: State) -> bool:
 
 
 def _enabled(desired: Desired, state: State) -> t.Iterator[Step]:
-    if desired.enabled is not None and (state.unit is None or state.unit.enabled != desired.enabled):
+    # with launcher direct a unit is seen only while it is in the way, and is not what is meant
+    unit = None if state.manager == "direct" else state.unit
+    if desired.enabled is not None and (unit is None or unit.enabled != desired.enabled):
         yield Enable(desired.enabled)
 
 

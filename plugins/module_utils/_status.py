@@ -256,7 +256,8 @@ def _lsb(word: str, state: State) -> int:
 def summary(state: State) -> dict[str, t.Any]:
     """What a change is about, without noise such as pids: this is compared, predicted and shown as diff."""
     result: dict[str, t.Any] = {"state": assess(state).word}
-    if state.unit is not None:
+    # with launcher direct a unit is seen only while it is in the way
+    if state.unit is not None and state.manager != "direct":
         result["enabled"] = state.unit.enabled
     return result
 
