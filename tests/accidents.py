@@ -101,10 +101,21 @@ def upgraded(fake: FakeHost) -> None:
     fake.plutos = [pluto._replace(upgraded=True)]
 
 
+def upgraded_and_silent(fake: FakeHost) -> None:
+    """As upgraded, and the new whack is not understood by the old pluto."""
+    upgraded(fake)
+    fake.hung = True
+
+
 def no_xfrm_under_pluto(fake: FakeHost) -> None:
     """What cannot be, is named all the same."""
     fake.run_pluto()
     fake.xfrm_loaded = False
+
+
+def no_xfrm_at_all(fake: FakeHost) -> None:
+    """Stopped, and the kernel has no XFRM interface that could be loaded."""
+    fake.xfrm_loaded = fake.xfrm_available = False
 
 
 def dead(fake: FakeHost) -> None:
@@ -202,13 +213,27 @@ def stranger(fake: FakeHost) -> None:
     fake.stranger = Stranger(500, 77, "charon")
 
 
+def deaf_by_stranger(fake: FakeHost) -> None:
+    """StrongSwan had the IKE ports first."""
+    deaf(fake)
+    stranger(fake)
+
+
 def not_installed(fake: FakeHost) -> None:
     """No program, no unit."""
     fake.installed = False
 
 
 Accident = t.Callable[[FakeHost], None]
-UNSTARTABLE: tuple[Accident, ...] = (stranger, no_config, no_config_under_pluto, bad_config, not_installed)
+UNSTARTABLE: tuple[Accident, ...] = (
+    stranger,
+    deaf_by_stranger,
+    no_config,
+    no_config_under_pluto,
+    bad_config,
+    no_xfrm_at_all,
+    not_installed,
+)
 """From which no verb can start a pluto before somebody has mended the cause."""
 HEALTHY: tuple[Accident, ...] = (stopped, running, enabled, no_xfrm, foreign_kernel_state)
 STRANGE: dict[Accident, tuple[str, str, int]] = {
@@ -225,7 +250,9 @@ STRANGE: dict[Accident, tuple[str, str, int]] = {
     deaf_orphan: ("deaf", "orphaned", 4),
     by_hand: ("running", "manager-disagrees", 0),
     upgraded: ("running", "upgraded", 0),
+    upgraded_and_silent: ("running", "upgraded", 0),
     no_xfrm_under_pluto: ("backend-missing", "backend-missing", 4),
+    no_xfrm_at_all: ("stopped", "backend-missing", 3),
     dead: ("dead", "stale-kernel-state", 1),
     reused: ("reused-pid", "reused-pid", 1),
     damaged_lock: ("damaged-lock", "damaged-lock", 1),
@@ -243,4 +270,5 @@ STRANGE: dict[Accident, tuple[str, str, int]] = {
     flapping: ("flapping", "flapping", 4),
     reborn: ("dead", "flapping", 1),
     stranger: ("stopped", "foreign-ike", 3),
+    deaf_by_stranger: ("deaf", "foreign-ike", 4),
 }

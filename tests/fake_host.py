@@ -83,6 +83,8 @@ class FakeHost:
         """The program, or its unit, flushes the kernel's tables when it starts and when it stops."""
         self.config_error: str | None = None
         self.config_missing = False
+        self.config_said = ""
+        """What the program says of a configuration that it accepts."""
         self.rundir_error: str | None = None
         self.nss_error: str | None = None
         self.pyroute2 = True
@@ -352,10 +354,17 @@ class FakePluto:
             return ConfigFault("missing", "/etc/ipsec.conf does not exist")
         return ConfigFault("invalid", self.fake.config_error) if parse and self.fake.config_error else None
 
-    def check_config(self) -> None:
+    def check_config(self) -> str:
         fault = self.config_fault(parse=True)
         if fault is not None:
             raise ConfigError(fault.reason)
+        return self.fake.config_said
+
+    def read(self, path: str) -> str | None:
+        return self.fake.files[path][1] if path in self.fake.files else None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        return tuple(sorted(path for path in self.fake.files if matches(path, pattern)))
 
     def check_rundir(self, *, room: bool) -> None:
         if self.fake.rundir_error:

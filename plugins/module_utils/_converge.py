@@ -50,6 +50,8 @@ class Outcome(t.NamedTuple):
     """The lines that went to the system log."""
     flushed: str = ""
     """What disappeared from the kernel that no pluto had made, in words."""
+    doubts: tuple[str, ...] = ()
+    """What may be wrong with the configuration, and did not hinder."""
     foretold: bool = False
     """Nothing was done: check mode."""
 
@@ -72,6 +74,13 @@ class Outcome(t.NamedTuple):
             return f"IPsec is {before} and would be {after}: {todo}"
         return f"IPsec was {before} and is {after} now: {todo}"
 
+    def _left_alone(self) -> t.Iterator[str]:
+        """What a start does not mend, for it would cost the tunnels of a pluto that is well, and may be in the dark."""
+        if self.desired.running and self.after.plutos and self.after.answer is None:
+            for finding in assess(self.after).findings:
+                if finding.id == "upgraded":
+                    yield f"{finding.message}; it is left alone: {finding.cure}"
+
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
         found, left = assess(self.before).findings, {finding.id for finding in assess(self.after).findings}
@@ -86,6 +95,8 @@ class Outcome(t.NamedTuple):
             "warnings": [
                 *([NOT_RUNNING] if self.needless_stop and self.actions else []),
                 *([self.flushed] if self.flushed else []),
+                *self.doubts,
+                *self._left_alone(),
             ],
             "ipsec": report(self.after),
             **_told(self.desired, self.before, self.after),
@@ -99,8 +110,9 @@ def converge(desired: Desired, host: Host, *, check_mode: bool) -> Outcome:
     changed nothing. Runs on one host wait for each other.
     """
     if check_mode:
-        before, plan = _plan(desired, host)
-        return Outcome(desired, before, predict(plan, before), tuple(step.title for step in plan), foretold=True)
+        before, plan, doubts = _plan(desired, host)
+        titles = tuple(step.title for step in plan)
+        return Outcome(desired, before, predict(plan, before), titles, doubts=doubts, foretold=True)
     with host.guard.exclusive(desired.start_timeout + desired.stop_timeout):
         return _apply(desired, host)
 
@@ -148,7 +160,8 @@ def _told(desired: Desired, before: State, after: State) -> dict[str, t.Any]:
     }
 
 
-def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
+def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...], tuple[str, ...]]:
+    """The look, what is to be done, and what its checks warn of."""
     began = host.clock.now()
     before = _look(desired, host)
     host.clock.waited(began, "a throw-away pluto to load the configuration" if desired.reload else "a look at the host")
@@ -158,13 +171,12 @@ def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...]]:
         host.clock.sleep(CONFIRM)
         before = _look(desired, host)
         plan = _steps(desired, before)
-    for step in plan:
-        step.check(host, before)
-    return before, plan
+    doubts = tuple(doubt for step in plan for doubt in step.check(host, before) or ())
+    return before, plan, doubts
 
 
 def _apply(desired: Desired, host: Host) -> Outcome:
-    before, plan = _plan(desired, host)
+    before, plan, doubts = _plan(desired, host)
     if not plan:
         return Outcome(desired, before, before, ())
     messages: list[str] = []
@@ -197,7 +209,7 @@ def _apply(desired: Desired, host: Host) -> Outcome:
     flushed = _flushed(foreign, host.kernel.leftovers()) if foreign.foreign_policies or foreign.foreign_sas else ""
     if flushed:
         say(flushed)
-    return Outcome(desired, before, after, tuple(done), tuple(messages), flushed)
+    return Outcome(desired, before, after, tuple(done), tuple(messages), flushed, doubts)
 
 
 def _flushed(before: Leftovers, after: Leftovers) -> str:

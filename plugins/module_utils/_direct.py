@@ -15,7 +15,8 @@ from ._pluto import EXITS, RUNDIR
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
-    from ._ports import Clock, Commands
+    from ._model import Unit
+    from ._ports import Clock, Commands, Launcher
 
 
 class DirectLauncher:
@@ -23,14 +24,26 @@ class DirectLauncher:
 
     name = "direct"
 
-    def __init__(self, commands: Commands, clock: Clock, config: str, *, rundir: str = RUNDIR) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        clock: Clock,
+        config: str,
+        *,
+        rundir: str = RUNDIR,
+        manager: Launcher | None = None,
+    ) -> None:
+        """`manager` is the one that this host has all the same: what it runs, only it can stop for good."""
         self._commands = commands
+        self._manager = manager
         self._clock = clock
         self._config = config
         self._rundir = rundir
 
-    def unit(self) -> None:
-        """There is none: nobody but pluto itself knows that it runs."""
+    def unit(self) -> Unit | None:
+        """There is none, for nobody but pluto itself knows that it runs; unless the manager is at work on its own."""
+        unit = self._manager.unit() if self._manager else None
+        return None if unit is None or unit.active in ("inactive", "failed") else unit
 
     def check_start(self) -> None:
         """An `ipsec` command is enough."""
@@ -49,6 +62,12 @@ class DirectLauncher:
         kernel loads by itself what pluto needs.
         """
         deadline = self._clock.now() + timeout
+        # a manager that is between two attempts would start a second one
+        if not self.stop(timeout):
+            raise DaemonError(
+                f"pluto was not started: the unit of this host has not finished its stop in {timeout:g} s; "
+                "use launcher systemd, or give it more time with start_timeout"
+            )
 
         def ipsec(*argv: str) -> Completed:
             return self._commands.run("ipsec", *argv, timeout=max(1.0, deadline - self._clock.now()))
@@ -89,8 +108,8 @@ class DirectLauncher:
             )
 
     def stop(self, timeout: float) -> bool:
-        """Nothing starts a pluto again here, and ending it is for Pluto.end."""
-        return True
+        """Ending pluto is for Pluto.end, and nothing starts one again here, but for a manager: it stops its own."""
+        return self._manager is None or self._manager.stop(timeout)
 
     def enable(self, enabled: bool) -> None:
         """Never reached: see check_enable."""

@@ -51,6 +51,9 @@ CURES = {
     "remark": "look whether this is what you want",
 }
 
+HARMLESS = frozenset({"keyword-ignored", "deprecated", "missing-include"})
+"""Faults with which a configuration can have worked for years."""
+
 DURATIONS = frozenset(
     {
         *(
@@ -148,6 +151,24 @@ def faults(conf: IPsecConf, trial: Trial, secrets: t.Iterable[str] = ()) -> tupl
     named = {fault.connection for fault in found.values() if fault.severity == "error" and fault.id != "not-loaded"}
     kept = [fault for fault in found.values() if fault.id != "not-loaded" or fault.connection not in named]
     return tuple(_hidden(fault, hidden) for fault in sorted(kept, key=lambda fault: fault.severity))
+
+
+def spoken_of(conf: IPsecConf, said: str) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
+    """What `addconn --checkconfig` says of a configuration that it accepts, in two parts, without what is harmless.
+
+    First what keeps a connection from being loaded as it is written, though it is to be loaded; then what may be wrong.
+    Of a key that is there twice, only up to 4.x the program tells whether that is two values or one written twice.
+    """
+    failed = _own_words(said)
+    found = {fault.message: fault for fault in _checked(conf, Trial("static", said=said)) if fault.id not in HARMLESS}
+    sure = tuple(
+        fault
+        for fault in found.values()
+        if fault.connection is not None
+        and (fault.connection in failed or fault.id == "missing-also")
+        and _auto(conf.effective(fault.connection)) in LOADED_AUTO
+    )
+    return sure, tuple(fault for fault in found.values() if fault not in sure)
 
 
 def _hidden(fault: Fault, secrets: tuple[str, ...]) -> Fault:

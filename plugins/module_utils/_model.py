@@ -220,13 +220,20 @@ class Unit(t.NamedTuple):
 
 
 class Stranger(t.NamedTuple):
-    """A process that is no pluto and holds an IKE port."""
+    """A process that holds an IKE port and is no pluto, or one of another pid namespace, which shares our network."""
 
     port: int
     """UDP port, 500 or 4500."""
     pid: t.Optional[int]
     """None: not visible, for example a process in a container that shares the network namespace."""
     name: str
+
+    @property
+    def message(self) -> str:
+        """Who holds what."""
+        who = f"{self.name} (pid {self.pid})" if self.pid else "a process that cannot be seen from here"
+        where = " of another pid namespace, such as a container's" if self.name == "pluto" else ""
+        return f"UDP port {self.port} is held by {who}{where}"
 
 
 class Leftovers(t.NamedTuple):
@@ -412,7 +419,9 @@ class State(t.NamedTuple):
     leftovers: Leftovers
     """Only looked for while no pluto runs."""
     strangers: tuple[Stranger, ...]
-    """Only looked for while no pluto runs."""
+    """Only looked for while no pluto runs, or one that listens nowhere."""
+    loadable: bool = True
+    """Whether XFRM, which is not loaded, can be. Only looked for while no pluto runs, and where that can be told."""
     at: float = 0.0
     """When it was, in seconds since the epoch."""
     reload: object = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ._errors import DependencyError, KernelError
 from ._model import Leftovers, State
 
 if t.TYPE_CHECKING:
@@ -19,6 +20,9 @@ def observe(host: Host) -> State:
     plutos = host.pluto.processes()
     control = host.pluto.control()
     program = host.pluto.program()
+    answer = host.pluto.ask() if control.kind == "listening" else None
+    deaf = answer is not None and not answer.interfaces
+    tables = host.kernel.tables()
     return State(
         at=host.clock.epoch(),
         program=program,
@@ -34,9 +38,23 @@ def observe(host: Host) -> State:
         old_locks=host.pluto.old_locks() if not plutos else (),
         log_rules=host.pluto.log_rules() if not plutos else (),
         control=control,
-        answer=host.pluto.ask() if control.kind == "listening" else None,
+        answer=answer,
         backend=host.kernel.name,
-        tables=host.kernel.tables(),
+        tables=tables,
+        loadable=_loadable(host) if tables is None and program is not None and not plutos else True,
         leftovers=host.kernel.leftovers() if not plutos else Leftovers(),
-        strangers=host.pluto.strangers() if not plutos else (),
+        strangers=host.pluto.strangers() if deaf or not plutos else (),
     )
+
+
+def _loadable(host: Host) -> bool:
+    """Whether XFRM can be loaded. What KLIPS needs besides costs more than a look should."""
+    if host.kernel.name != "xfrm":
+        return True
+    try:
+        host.kernel.check_load()
+    except KernelError:
+        return False
+    except DependencyError:
+        return True  # without modprobe, as in a container, nobody can tell
+    return True

@@ -43,8 +43,11 @@ class Step(t.Protocol):
     def title(self) -> str:
         """What it does, for the result's `actions`."""
 
-    def check(self, host: Host, state: State) -> None:
-        """Raise an IPsecError when this step cannot work; reads only, and runs before the first change."""
+    def check(self, host: Host, state: State) -> tuple[str, ...] | None:
+        """Raise an IPsecError when this step cannot work; reads only, and runs before the first change.
+
+        What it returns are warnings: what may be wrong, and does not hinder.
+        """
 
     def apply(self, host: Host) -> None:
         """Do it, and return when it is done."""
@@ -159,7 +162,8 @@ class Listen(t.NamedTuple):
     title: str = "listen on the network interfaces"
 
     def check(self, host: Host, state: State) -> None:
-        """Whether there is an interface with an address is pluto's to find out."""
+        """Refuse while another holds its ports; whether there is an address to listen on is pluto's to find out."""
+        _refuse_strangers(state)
 
     def apply(self, host: Host) -> None:
         """DaemonError when it still finds none."""
@@ -201,17 +205,17 @@ class StartPluto(t.NamedTuple):
     wait: Wait
     title: str = "start pluto"
 
-    def check(self, host: Host, state: State) -> None:
+    def check(self, host: Host, state: State) -> tuple[str, ...]:
         """Refuse without what can be seen to be missing, be it a program, a folder or a configuration that parses."""
         if state.program is None:
             raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
         host.launcher.check_start()
-        host.pluto.check_config()
+        said = host.pluto.check_config()
+        doubts = _doubts(host, said) if said else ()
         host.pluto.check_rundir(room=True)
         host.pluto.check_nss()
-        for stranger in state.strangers:
-            who = f"{stranger.name} (pid {stranger.pid})" if stranger.pid else "a process that cannot be seen from here"
-            raise ConfigError(f"UDP port {stranger.port}, which pluto needs, is held by {who}; stop that first")
+        _refuse_strangers(state)
+        return doubts
 
     def apply(self, host: Host) -> None:
         """Return when nothing is missing; DaemonError names what is, when the time is over or it will not come."""
@@ -319,6 +323,28 @@ def not_ready(host: Host, wait: Wait, declared: dict[str, tuple[str, ...]]) -> M
     return None
 
 
+def _refuse_strangers(state: State) -> None:
+    for stranger in state.strangers:
+        raise ConfigError(f"{stranger.message}, and pluto needs it; stop that first")
+
+
+def _doubts(host: Host, said: str) -> tuple[str, ...]:
+    """What may be wrong with a configuration that parses; ConfigError where a connection will not be loaded."""
+    # what it takes to judge is seldom needed
+    from ._faults import spoken_of
+    from ._ipsec_conf import read_conf
+
+    sure, doubts = spoken_of(read_conf(host.pluto, host.pluto.config), said)
+    if sure:
+        more = f" (and {len(sure) - 1} more)" if len(sure) > 1 else ""
+        raise ConfigError(
+            f"{host.pluto.config} parses, but a connection of it will not be loaded as it is written, so nothing was "
+            f"changed: {sure[0].message}; {sure[0].cure}{more}",
+            output=said,
+        )
+    return tuple(f"{host.pluto.config}: {fault.message}; {fault.cure}" for fault in doubts)
+
+
 def _rejection(host: Host, names: tuple[str, ...]) -> DaemonError:
     """Which connections pluto did not take, and why, by its log."""
     reasons = []
@@ -385,7 +411,9 @@ def _coming(desired: Desired, state: State) -> bool:
 
 
 def _enabled(desired: Desired, state: State) -> t.Iterator[Step]:
-    if desired.enabled is not None and (state.unit is None or state.unit.enabled != desired.enabled):
+    # with launcher direct a unit is seen only while it is in the way, and is not what is meant
+    unit = None if state.manager == "direct" else state.unit
+    if desired.enabled is not None and (unit is None or unit.enabled != desired.enabled):
         yield Enable(desired.enabled)
 
 

@@ -123,20 +123,39 @@ class LocalPluto:
         """See Pluto.config_fault."""
         if not os.path.exists(self.config):
             return ConfigFault("missing", f"{self.config} does not exist")
-        if not parse:
-            return None
+        return self._parsed()[0] if parse else None
+
+    def _parsed(self) -> tuple[ConfigFault | None, str]:
+        """What the program says of the configuration: why it is none, else what else it says."""
         done = self._ipsec("addconn", "--checkconfig", "--config", self.config, timeout=60)
         if done.status == 0:
-            return None
-        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.said)
+            return None, done.said
+        return ConfigFault("invalid", f"{self.config} is not valid: {done.reason}", done.said), ""
 
-    def check_config(self) -> None:
+    def check_config(self) -> str:
         """See Pluto.check_config."""
-        fault = self.config_fault(parse=True)
+        fault, said = self.config_fault(parse=False), ""
+        if fault is None:
+            fault, said = self._parsed()
         if fault is not None and fault.kind == "missing":
             raise ConfigError(f"{fault.reason}; write it, for example with the role xswan.ipsec.ipsec")
         if fault is not None:
             raise ConfigError(f"{fault.reason}; nothing was changed", output=fault.output)
+        return said
+
+    def read(self, path: str) -> str | None:
+        """See Pluto.read."""
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """See Pluto.glob."""
+        import glob
+
+        return tuple(sorted(path for path in glob.glob(pattern) if os.path.isfile(path)))
 
     def check_rundir(self, *, room: bool) -> None:
         """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""
@@ -227,7 +246,12 @@ class LocalPluto:
                 found += [(port, inode) for port, inode in bound_ports(table.read()) if port in IKE_PORTS]
         owners = socket_owners({inode for _port, inode in found}) if found else {}
         strangers = {Stranger(port, *owners.get(inode, (None, ""))) for port, inode in found}
-        return tuple(sorted((s for s in strangers if s.name != "pluto"), key=lambda s: (s.port, s.pid or 0)))
+        # by process, not by name: a pluto of another pid namespace is no process of ours, and stands in the way of ours
+        return tuple(
+            stranger
+            for stranger in sorted(strangers, key=lambda s: (s.port, s.pid or 0))
+            if stranger.pid is None or runs(str(stranger.pid), "pluto") is None
+        )
 
     def loading(self) -> bool:
         """See Pluto.loading."""

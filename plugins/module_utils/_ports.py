@@ -82,8 +82,17 @@ class Pluto(t.Protocol):
     def config_fault(self, *, parse: bool) -> ConfigFault | None:
         """What is wrong with the configuration: whether it is there, and with `parse` whether the program parses it."""
 
-    def check_config(self) -> None:
-        """Let the program parse its configuration; ConfigError with its words when it will not."""
+    def check_config(self) -> str:
+        """Let the program parse its configuration; ConfigError with its words when it will not.
+
+        Else what it says all the same, which may be that a connection will not be loaded; empty when it says nothing.
+        """
+
+    def read(self, path: str) -> str | None:
+        """The text of a file of the configuration; None when there is none."""
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The files of the configuration that a shell's pattern matches, sorted."""
 
     def check_rundir(self, *, room: bool) -> None:
         """DependencyError when no file can be made or removed in the run directory; with `room`, also when it is full.
@@ -134,7 +143,7 @@ class Pluto(t.Protocol):
         """The firewall's rules of `nflog-all=`, which pluto's start scripts made, in words."""
 
     def strangers(self) -> tuple[Stranger, ...]:
-        """Who else holds UDP port 500 or 4500."""
+        """Who else holds UDP port 500 or 4500: everybody but the plutos of our own namespaces."""
 
     def listen(self) -> None:
         """Tell pluto to look at the network interfaces again; DaemonError when it does not answer."""

@@ -53,7 +53,8 @@ CLEAN_UP = "run ipsec_setup with state stopped to remove it, or state started to
 
 def assess(state: State, more: tuple[Finding, ...] = ()) -> Status:
     """Name the state of the subsystem and everything that is odd about it; `more` are warnings from elsewhere."""
-    findings = (*(_alive(state) if state.plutos else _left(state)), *_unit(state), *_config(state), *more)
+    processes = _alive(state) if state.plutos else _left(state)
+    findings = (*processes, *_strangers(state), *_unit(state), *_config(state), *more)
     findings = tuple(sorted(findings, key=lambda finding: finding.severity))
     word = next((f.id for f in findings if f.severity == "error"), "running" if state.plutos else "stopped")
     return Status(
@@ -70,20 +71,21 @@ def _alive(state: State) -> t.Iterator[Finding]:
     pids = tuple(process.pid for process in state.plutos)
     who = f"pid {pids[0]}" if len(pids) == 1 else f"pids {', '.join(map(str, pids))}"
     lock, control = state.lock, state.control
+    upgraded = any(process.upgraded for process in state.plutos)
     if len(pids) > 1:
         yield Finding("several", "error", f"Several Plutos are active ({who})", REPLACE)
     if not set(pids) & set(control.pids):
         yield Finding(
             "unreachable", "error", f"Pluto ({who}) does not listen on its control socket {control.path}", REPLACE
         )
-    elif state.answer is None:
+    elif state.answer is None and not upgraded:
         yield Finding("hung", "error", f"Pluto ({who}) does not answer on its control socket", REPLACE)
-    elif not state.answer.interfaces:
+    elif state.answer is not None and not state.answer.interfaces:
         yield Finding(
             "deaf",
             "error",
             f"Pluto ({who}) listens for IKE on no interface",
-            "give the host an address, then " + REPAIR,
+            ("stop what holds its ports, then " if state.strangers else "give the host an address, then ") + REPAIR,
         )
     if lock.kind in ("absent", "damaged"):
         what = "no lock file" if lock.kind == "absent" else f"its lock file {lock.path} holds no process id"
@@ -102,11 +104,13 @@ def _alive(state: State) -> t.Iterator[Finding]:
             f"Pluto ({who}) runs on a kernel that has not loaded {state.backend.upper()}",
             "run ipsec_setup with state started: it loads that and replaces this Pluto, and its tunnels drop",
         )
-    if any(process.upgraded for process in state.plutos):
+    if upgraded:
+        # that the new whack gets no answer says nothing of the old pluto: what they speak differs between versions
+        silent = "" if state.answer else ", and does not answer to what is installed now; its tunnels may well be up"
         yield Finding(
             "upgraded",
             "warning",
-            f"Pluto ({who}) still runs a binary that was replaced on disk",
+            f"Pluto ({who}) still runs a binary that was replaced on disk{silent}",
             "run ipsec_setup with state restarted in a maintenance window; its tunnels drop",
         )
 
@@ -150,6 +154,13 @@ def _left(state: State) -> t.Iterator[Finding]:
     if state.old_locks:
         names = ", ".join(state.old_locks)
         yield Finding("leftover-lock", "error", f"No Pluto runs, but its files are still there: {names}", CLEAN_UP)
+    if not state.loadable:
+        yield Finding(
+            "backend-missing",
+            "warning",
+            f"IPsec cannot be started: this kernel has not loaded {state.backend.upper()}, and has no module for it",
+            "install the modules of the running kernel, or load xfrm_user on the host of this container",
+        )
     for pid in state.zombies:
         yield Finding(
             "zombie",
@@ -157,11 +168,12 @@ def _left(state: State) -> t.Iterator[Finding]:
             f"Pluto (pid {pid}) has ended, but its parent has not taken notice",
             "nothing: it is dead",
         )
+
+
+def _strangers(state: State) -> t.Iterator[Finding]:
+    """Who has the ports that a pluto, which runs or is to run, needs."""
     for stranger in state.strangers:
-        who = f"{stranger.name} (pid {stranger.pid})" if stranger.pid else "a process that cannot be seen from here"
-        yield Finding(
-            "foreign-ike", "warning", f"UDP port {stranger.port} is held by {who}", "stop it before you start IPsec"
-        )
+        yield Finding("foreign-ike", "warning", stranger.message, "stop it before you start IPsec")
 
 
 def _unit(state: State) -> t.Iterator[Finding]:
@@ -244,7 +256,8 @@ def _lsb(word: str, state: State) -> int:
 def summary(state: State) -> dict[str, t.Any]:
     """What a change is about, without noise such as pids: this is compared, predicted and shown as diff."""
     result: dict[str, t.Any] = {"state": assess(state).word}
-    if state.unit is not None:
+    # with launcher direct a unit is seen only while it is in the way
+    if state.unit is not None and state.manager != "direct":
         result["enabled"] = state.unit.enabled
     return result
 

@@ -63,7 +63,8 @@ options:
       - V(auto) is systemd where it runs the host, else the init script C(ipsec) where there is one,
         else pluto by itself.
       - Use V(direct) in a container, or for a pluto that the host's service manager is not to know of.
-        It cannot be combined with O(enabled).
+        It cannot be combined with O(enabled). A pluto that systemd runs, or is about to start again, is stopped by
+        systemd all the same.
       - Use V(systemd) or V(script) to have the task fail on a host that has been set up otherwise.
     type: str
     choices: [auto, systemd, script, direct]

@@ -76,8 +76,11 @@ class World(t.Protocol):
     def break_config(self) -> None:
         """The configuration no longer parses."""
 
+    def doubtful_config(self) -> None:
+        """It parses, and holds a connection that takes over the connection `nosuch`, which is not there."""
+
     def mend_config(self) -> None:
-        """It does again."""
+        """It is as it was."""
 
 
 def check_stopped(world: World) -> None:
@@ -271,8 +274,14 @@ def check_enable(world: World) -> None:
 def check_config(world: World) -> None:
     """A configuration that does not parse is a ConfigError, one that does is none."""
     pluto = world.host.pluto
-    pluto.check_config()
+    assert pluto.check_config() == ""
     assert pluto.config_fault(parse=True) is None
+    world.doubtful_config()
+    said, text, files = pluto.check_config(), pluto.read(pluto.config), pluto.glob(f"{pluto.config[:-1]}[f]")
+    fault = pluto.config_fault(parse=True)
+    world.mend_config()
+    assert ("nosuch" in said, "nosuch" in (text or ""), files, fault) == (True, True, (pluto.config,), None)
+    assert pluto.read("/etc/xswan-contract.conf") is None
     world.break_config()
     fault = pluto.config_fault(parse=True)
     assert pluto.config_fault(parse=False) is None
@@ -467,6 +476,10 @@ class Gateway:
     def break_config(self) -> None:
         """A keyword that no version knows."""
         self._config.write_text(f"{self._good}\nconn broken\n    nosuchkeyword=1\n")
+
+    def doubtful_config(self) -> None:
+        """No version refuses it."""
+        self._config.write_text(f"{self._good}\nconn doubtful\n    also=nosuch\n    auto=add\n")
 
     def mend_config(self) -> None:
         """What it was."""

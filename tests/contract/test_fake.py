@@ -49,8 +49,12 @@ class FakeWorld:
     def break_config(self) -> None:
         self.fake.config_error = "/etc/ipsec.conf is not valid"
 
+    def doubtful_config(self) -> None:
+        self.fake.config_said = "cannot find conn 'nosuch' needed by conn 'doubtful'"
+        self.fake.files["/etc/ipsec.conf"] = (0o644, "conn doubtful\n also=nosuch\n auto=add\n")
+
     def mend_config(self) -> None:
-        self.fake.config_error = None
+        self.fake.config_error, self.fake.config_said = None, ""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

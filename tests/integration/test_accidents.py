@@ -43,6 +43,7 @@ LOCK, LISTEN, LOAD = "write the lock file anew", "listen on the network interfac
 SHELL = r"""
 set -e
 pluto=$(readlink -f /usr/libexec/ipsec/pluto)
+whack=$(readlink -f /usr/libexec/ipsec/whack)
 main_pid() { pid=$(systemctl show --property=MainPID --value ipsec); [ $pid != 0 ] && echo $pid; }
 await() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; echo "in vain: $*" >&2; return 1; }
 background() { setsid "$@" </dev/null >/dev/null 2>&1 & echo $! >/root/background; }
@@ -144,6 +145,13 @@ cp /bin/true /root/pluto
 background python3 -c 'import subprocess, time; child = subprocess.Popen(["/root/pluto"]); time.sleep(1000)'
 await sh -c 'grep -qs "^State:.Z" $(grep -ls "^Name:.pluto" /proc/[0-9]*/status)'
 """
+UPGRADE = r"""
+cp -p $pluto $pluto.new; mv $pluto.new $pluto
+cp -p $whack /root/whack
+printf '#!/bin/sh\n[ "$(cat /run/pluto/pluto.pid)" != %s ] || exit 33\nexec /root/whack "$@"\n' $(main_pid) >$whack.new
+chmod 755 $whack.new; mv $whack.new $whack
+"""
+"""A whack that the old pluto does not answer, and a new one does."""
 
 ACCIDENTS = (
     # what does no harm, or is mended without a new pluto
@@ -160,6 +168,7 @@ ACCIDENTS = (
              "illicit", "illicit", (LOCK,), survives="pgrep -x sleep", mend="end_background"),
     Accident("killed, started by systemd", "old=$(main_pid); kill -9 $old; await systemctl is-active -q ipsec; "
              "await sh -c \"[ $(main_pid) != $old ]\"; await loaded", "running"),
+    Accident("binary upgraded, not understood", UPGRADE, "running", "upgraded", mend="mv /root/whack $whack"),
     Accident("binary upgraded", "cp -p $pluto $pluto.new; mv $pluto.new $pluto", "running", "upgraded"),
     # what takes a new pluto
     Accident("socket removed", "rm /run/pluto/pluto.ctl", "unreachable", "unreachable", (STOP, START)),
@@ -224,6 +233,9 @@ ACCIDENTS = (
     Accident("broken configuration, stopped", "cp /etc/ipsec.conf /root/good; "
              "echo 'conn bad\n  nosuch=1' >>/etc/ipsec.conf", "stopped", "config-invalid", (START,), running=False,
              mend="mv /root/good /etc/ipsec.conf", refused={"started": "nosuch", "restarted": "nosuch"}),
+    Accident("connection that takes over none", "cp /etc/ipsec.conf /root/good; echo 'conn bad\n  left=127.0.0.1\n  "
+             "right=192.0.2.99\n  also=nosuch\n  auto=add' >>/etc/ipsec.conf", "running",
+             mend="mv /root/good /etc/ipsec.conf", refused={"restarted": "connection nosuch, which does not exist"}),
     Accident("no configuration", "mv /etc/ipsec.conf /root/good", "running", "config-missing",
              mend="mv /root/good /etc/ipsec.conf", refused={"restarted": "does not exist"}),
     Accident("no configuration, stopped", "mv /etc/ipsec.conf /root/good", "stopped", "config-missing", (START,),

@@ -16,6 +16,7 @@ from accidents import (
     damaged_lock,
     dead,
     deaf,
+    deaf_by_stranger,
     deaf_orphan,
     enabled,
     flapping,
@@ -39,6 +40,7 @@ from accidents import (
     unit_without_pluto,
     unreachable,
     upgraded,
+    upgraded_and_silent,
 )
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import Outcome, converge
@@ -73,7 +75,7 @@ ORIGINS = tuple(accident for accident in (*HEALTHY, *STRANGE) if accident not in
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_from_any_state_the_dry_run_is_the_truth_and_the_second_run_is_empty(origin: Accident) -> None:
     for target in TARGETS:
-        if target.flush == "none" and origin in (hung, hung_by_hand):
+        if target.flush == "none" and origin in (hung, hung_by_hand, upgraded_and_silent):
             continue  # what a pluto that has to be killed leaves in the kernel cannot be predicted
         fake = FakeHost()
         origin(fake)
@@ -144,6 +146,7 @@ def whole_of(fake: FakeHost) -> dict[str, str]:
         (deaf, START, ["listen"]),
         (deaf_orphan, START, ["write_lock", "listen"]),
         (upgraded, START, []),
+        (upgraded_and_silent, START, []),
         (by_hand, START, []),
         (by_hand, STOP, ["stop", "end", "remove_leftovers", "clean"]),
         (by_hand, RESTART, ["stop", "end", "remove_leftovers", "clean", "start"]),
@@ -218,6 +221,18 @@ def test_a_pluto_that_is_busy_for_a_moment_keeps_its_tunnels() -> None:
     fake.busy_until = fake.clock.now() + 1
     assert converge(START, fake.host(), check_mode=False).actions == ()
     assert fake.calls == []
+
+
+def test_an_upgraded_pluto_that_does_not_understand_the_new_whack_is_left_alone_and_told() -> None:
+    fake = FakeHost()
+    upgraded_and_silent(fake)
+    before = list(fake.plutos)
+    result = converge(START, fake.host(), check_mode=False).to_result()
+    assert (result["changed"], fake.plutos, result["ipsec"]["state"]) == (False, before, "running")
+    (warning,) = result["warnings"]
+    assert "still runs a binary that was replaced on disk, and does not answer" in warning
+    assert "left alone: run ipsec_setup with state restarted" in warning
+    assert converge(RESTART, fake.host(), check_mode=False).to_result()["warnings"] == []
 
 
 def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
@@ -347,6 +362,60 @@ def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> 
         converge(START, fake.host(), check_mode=False)
     assert fake.calls == []
     assert converge(STOP, fake.host(), check_mode=False).actions == ()
+
+
+NO_ALSO = "cannot find conn 'gone' needed by conn 'one'"
+OBSOLETE = "ipsec addconn: /etc/ipsec.conf:2: warning: obsolete keyword ignored: dpdaction=hold"
+
+
+def told(said: str, text: str) -> FakeHost:
+    """A gateway with this configuration, which the program accepts with these words."""
+    fake = FakeHost()
+    fake.run_pluto()
+    fake.config_said = said
+    fake.files["/etc/ipsec.conf"] = (0o644, text)
+    return fake
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_connection_that_will_not_be_loaded_is_named_before_a_working_pluto_is_stopped(check_mode: bool) -> None:
+    fake = told(NO_ALSO, "conn one\n also=gone\n auto=start\n")
+    with pytest.raises(ConfigError, match="one takes over connection gone, which does not exist") as caught:
+        converge(RESTART, fake.host(), check_mode=check_mode)
+    assert fake.calls == []
+    assert caught.value.details["output"] == NO_ALSO
+    assert converge(START, fake.host(), check_mode=check_mode).actions == (), "what runs is no business of a start"
+
+
+@pytest.mark.parametrize(
+    ("said", "auto", "warnings"),
+    [
+        (OBSOLETE, "start", 0),
+        (NO_ALSO, "ignore", 1),
+        ("duplicate key 'ike' in conn one while processing def one", "start", 1),
+        ("ipsec addconn: /etc/ipsec.conf:2: warning: first decimal digit invalid, keyword ignored: mtu=a", "start", 1),
+        ("a sentence that nobody has heard of", "start", 1),
+    ],
+)
+def test_what_may_work_is_restarted_with_a_warning_or_none(said: str, auto: str, warnings: int) -> None:
+    for check_mode in (True, False):
+        fake = told(said, f"conn one\n ike=aes\n auto={auto}\n")
+        result = converge(RESTART, fake.host(), check_mode=check_mode).to_result()
+        assert result["actions"] == ["stop pluto", "start pluto"]
+        assert len(result["warnings"]) == warnings
+        assert all(warning.startswith("/etc/ipsec.conf: ") for warning in result["warnings"])
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("desired", [START, RESTART])
+def test_a_daemon_that_makes_pluto_deaf_is_named_before_anything_changes(desired: Desired, check_mode: bool) -> None:
+    fake = FakeHost()
+    deaf_by_stranger(fake)
+    fake.lock_present, fake.lock_pid = False, None
+    with pytest.raises(ConfigError, match=r"UDP port 500 .*charon \(pid 77\)"):
+        converge(desired, fake.host(), check_mode=check_mode)
+    assert (fake.calls, len(fake.plutos)) == ([], 1)
+    assert converge(STOP, fake.host(), check_mode=False).actions == ("stop pluto",)
 
 
 @pytest.mark.parametrize("desired", [START, STOP])

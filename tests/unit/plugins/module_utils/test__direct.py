@@ -12,6 +12,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemCl
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._direct import DirectLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Unit
 
 
 @dataclasses.dataclass
@@ -96,6 +97,56 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(DaemonError, match=r"cannot make the folder .*file/pluto: Not a directory"):
         launcher(commands, tmp_path / "file/pluto").start(60)
     assert commands.asked == []
+
+
+@dataclasses.dataclass
+class Manager:
+    """systemd's launcher, as far as it matters to another one."""
+
+    active: str
+    stops: bool = True
+
+    def unit(self) -> Unit:
+        return Unit("ipsec.service", self.active, main_pid=7 if self.active == "active" else None)
+
+    def stop(self, timeout: float) -> bool:
+        if self.active not in ("inactive", "failed"):
+            self.active = "inactive" if self.stops else "deactivating"
+        return self.stops
+
+
+@pytest.mark.parametrize("active", ["active", "activating", "reloading"])
+def test_what_a_manager_runs_or_is_about_to_run_it_stops_itself(active: str, tmp_path: Path) -> None:
+    """Else its Restart= would start a pluto again that was ended by whack or by a signal."""
+    manager = Manager(active)
+    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    unit = direct.unit()
+    assert unit is not None
+    assert unit.active == active
+    assert direct.stop(60) is True
+    assert (manager.active, direct.unit()) == ("inactive", None)
+
+
+@pytest.mark.parametrize("active", ["inactive", "failed"])
+def test_a_manager_that_does_nothing_is_not_seen(active: str, tmp_path: Path) -> None:
+    manager = Manager(active)
+    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    assert direct.unit() is None
+    assert direct.stop(60) is True
+    assert manager.active == active
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_start_ends_the_attempts_of_a_manager_first(stops: bool, tmp_path: Path) -> None:
+    commands, manager = Scripted(), Manager("activating", stops)
+    direct = DirectLauncher(commands, SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    if stops:
+        direct.start(60)
+        assert manager.active == "inactive"
+    else:
+        with pytest.raises(DaemonError, match="unit of this host has not finished its stop"):
+            direct.start(60)
+        assert commands.asked == []
 
 
 def test_what_it_cannot_do(tmp_path: Path) -> None:

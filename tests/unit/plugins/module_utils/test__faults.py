@@ -8,7 +8,14 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Overlay
-from ansible_collections.xswan.ipsec.plugins.module_utils._faults import CURES, Fault, Trial, faults
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import (
+    CURES,
+    HARMLESS,
+    Fault,
+    Trial,
+    faults,
+    spoken_of,
+)
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, read_conf
 
 
@@ -144,6 +151,20 @@ def test_the_blocks_of_addconn_up_to_4() -> None:
         ("bad-value", "error", "badnet1", "leftsubnet", "10.0.0.0/33"),
         ("duplicate-key", "error", "twice", "phase2alg", "b"),
     ]
+
+
+def test_what_a_program_says_of_a_configuration_that_it_accepts() -> None:
+    """Only what is to be loaded, and will not be, is sure."""
+    templates = "conn badnet1\n leftsubnet=10.0.0.0/33\nconn noalso\n also=nowhere\nconn twice\n esp=a\n phase2alg=b\n"
+    assert CURES.keys() >= HARMLESS
+    for auto, sure in (("", 3), (" auto=ignore\n", 0)):
+        text = templates.replace("\nconn", f"\n{auto}conn") + auto
+        surely, perhaps = spoken_of(conf(HEAD + text), SAID_4)
+        assert [(len(surely), len(perhaps))] == [(sure, 3 - sure)]
+    twice = "duplicate key 'ike' in conn one while processing def one\n"
+    old = "ipsec addconn: /etc/ipsec.conf:6: warning: obsolete keyword ignored: dpdaction=hold\n"
+    surely, perhaps = spoken_of(conf(f"{HEAD}conn one\n ike=a\n"), twice + old)
+    assert (surely, short(list(perhaps))) == ((), [("duplicate-key", "error", "one", "ike", "a")])
 
 
 @pytest.mark.parametrize(

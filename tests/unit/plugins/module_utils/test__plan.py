@@ -7,9 +7,9 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Leftovers
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Leftovers, Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
-from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, not_ready
+from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, StopPluto, not_ready, steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import summary
 from fake_host import FakeHost
 
@@ -70,3 +70,16 @@ def test_a_host_without_a_manager_has_no_word_on_the_next_boot() -> None:
     fake = FakeHost()
     fake.manager = "direct"
     assert summary(observe(fake.host())) == {"state": "stopped"}
+
+
+def test_a_unit_in_the_way_of_launcher_direct_is_stopped_and_never_enabled() -> None:
+    fake = FakeHost()
+    fake.manager = "direct"
+    unit = Unit("ipsec.service", "activating", "auto-restart", enabled=True, restarts=3)
+    state = observe(fake.host())._replace(unit=unit)
+    (stop,) = steps(Desired(running=False), state)
+    assert stop.title == "stop pluto"
+    assert summary(state) == {"state": "flapping"}
+    assert summary(stop.predict(state)) == {"state": "stopped"}
+    (enable,) = steps(Desired(enabled=True), state)
+    assert enable.title == "enable at boot"

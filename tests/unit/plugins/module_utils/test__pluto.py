@@ -7,12 +7,14 @@ import collections.abc as c
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
@@ -66,6 +68,16 @@ def test_a_bad_configuration_is_refused_in_the_programs_words(tmp_path: object) 
     with pytest.raises(ConfigError, match="syntax error") as caught:
         LocalPluto(says, config=path).check_config()
     assert "nothing was changed" in str(caught.value)
+
+
+def test_what_is_said_of_a_configuration_that_parses_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ipsec.conf"
+    path.write_text("conn x\n also=y\n")
+    pluto = LocalPluto(Says(Completed((), 0, "", "cannot find conn 'y' needed by conn 'x'\n")), config=str(path))
+    assert pluto.check_config() == "cannot find conn 'y' needed by conn 'x'"
+    assert pluto.config_fault(parse=True) is None
+    assert (pluto.read(str(path)), pluto.read(f"{path}/y")) == ("conn x\n also=y\n", None)
+    assert pluto.glob(f"{tmp_path}/*") == (str(path),)
 
 
 class Answers:
@@ -274,6 +286,31 @@ def test_a_pluto_in_another_namespace_is_not_ours(pluto: Path, option: str) -> N
             assert found(lambda: bool(children(process.pid)))
             assert found(lambda: Path(f"/proc/{children(process.pid)[0]}/comm").read_text() == "pluto\n")
             assert [p.pid for p in look.processes()] == before
+        finally:
+            process.kill()
+
+
+HOLDER = "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', {})); time.sleep(60)"
+
+
+@pytest.mark.parametrize(("options", "strangers"), [((), []), (("--pid", "--fork"), ["pluto"])])
+def test_who_holds_an_ike_port_is_a_stranger_by_its_process_not_by_its_name(
+    options: tuple[str, ...], strangers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pluto in a container that shares our network is none that we could stop."""
+    with socket.socket(type=socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(_pluto, "IKE_PORTS", (port,))
+    look = LocalPluto(Says(None))
+    assert look.strangers() == ()
+    python = shutil.copy("/usr/bin/python3", tmp_path / "pluto")
+    words = ("unshare", "--kill-child", *options) if options else ()
+    with subprocess.Popen([*words, python, "-c", HOLDER.format(port)]) as process:
+        try:
+            assert found(lambda: any(bound == port for bound, _inode in bound_ports(Path("/proc/net/udp").read_text())))
+            assert [stranger.name for stranger in look.strangers()] == strangers
+            assert all("of another pid namespace" in stranger.message for stranger in look.strangers())
         finally:
             process.kill()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from accidents import HEALTHY, STRANGE, Accident, running, several, stopped
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, report
 from fake_host import FakeHost
@@ -57,3 +58,25 @@ def test_a_unit_that_cleans_up_between_two_attempts_flaps_and_one_that_is_stoppe
     assert state.unit is not None
     unit = state.unit._replace(active="deactivating", sub="stop-post", restarts=3, result=result)
     assert assess(state._replace(unit=unit)).word == word
+
+
+def test_whether_xfrm_can_be_loaded_is_asked_of_a_stopped_gateway_alone_and_not_guessed() -> None:
+    asked = []
+
+    def no_modprobe() -> None:
+        asked.append(fake.backend)
+        raise DependencyError("the command modprobe is not installed on this host")
+
+    fake = FakeHost()
+    host = fake.host()
+    host.kernel.check_load = no_modprobe  # type: ignore[method-assign]
+    assert assess(observe(host)).findings == ()
+    fake.xfrm_loaded = False
+    assert assess(observe(host)).findings == ()
+    assert asked == ["xfrm"]
+    fake.backend = "klips"
+    assert assess(observe(host)).findings == ()
+    fake.backend = "xfrm"
+    fake.run_pluto()
+    assert assess(observe(host)).word == "backend-missing"
+    assert asked == ["xfrm"]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils import _module
+from ansible_collections.xswan.ipsec.plugins.module_utils import _module, _script, _systemd
+from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, VerifyError
@@ -244,3 +245,55 @@ def test_a_system_call_that_fails_is_one_clear_error() -> None:
 def test_a_path_with_a_null_character_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no path of a file"):
         _module.local_host(LocalCommands(t.cast("t.Any", None)), config="/etc/\0")
+
+
+@pytest.mark.parametrize(
+    ("asked", "systemd", "script", "chosen"),
+    [
+        ("auto", True, None, "systemd"),
+        ("auto", True, "/etc/init.d/ipsec", "systemd"),
+        ("auto", False, "/etc/init.d/ipsec", "script"),
+        ("auto", False, None, "direct"),
+        ("systemd", True, None, "systemd"),
+        ("script", False, "/etc/init.d/ipsec", "script"),
+        ("direct", True, "/etc/init.d/ipsec", "direct"),
+        ("direct", False, None, "direct"),
+        ("systemd", False, "/etc/init.d/ipsec", "this host was not booted with systemd; use launcher auto"),
+        ("script", True, None, "there is no init script ipsec, or systemd runs this host; use launcher auto"),
+        ("script", False, None, "there is no init script ipsec, or systemd runs this host; use launcher auto"),
+    ],
+)
+def test_the_choice_of_the_launcher(
+    asked: str, systemd: bool, script: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` takes what starts IPsec at boot; what is not there is refused by name."""
+    monkeypatch.setattr(_systemd, "booted_with_systemd", lambda: systemd)
+    monkeypatch.setattr(_script, "find_script", lambda: script)
+    commands = LocalCommands(t.cast("t.Any", None))
+
+    def launcher() -> str:
+        return _module._launcher(asked, commands, SystemClock(), "/etc/ipsec.conf").name
+
+    if chosen in ("systemd", "script", "direct"):
+        assert launcher() == chosen
+    else:
+        with pytest.raises(ConfigError, match=f"^launcher {asked}: {chosen}$"):
+            launcher()
+
+
+def test_a_pluto_that_systemd_runs_is_stopped_by_systemd_whatever_launcher_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def run_command(args: list[str], **_how: t.Any) -> tuple[int, str, str]:
+        asked.extend(word for word in args if word in ("show", "stop"))
+        active = "inactive" if "stop" in asked else "active"
+        return 0, f"LoadState=loaded\nActiveState={active}\nMainPID=0\nNRestarts=0\n", ""
+
+    monkeypatch.setattr(_systemd, "booted_with_systemd", lambda: True)
+    launcher = _module._launcher(
+        "direct", LocalCommands(t.cast("t.Any", run_command)), SystemClock(), "/etc/ipsec.conf"
+    )
+    assert launcher.stop(9) is True
+    assert asked == ["show", "stop", "show"]
