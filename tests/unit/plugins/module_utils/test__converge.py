@@ -40,6 +40,7 @@ from accidents import (
     unreachable,
     upgraded,
 )
+from foretold import foretold
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import Outcome, converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
@@ -53,7 +54,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
-from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
+from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess
 from fake_host import FakeHost
 
 START = Desired(running=True)
@@ -81,7 +82,7 @@ def test_from_any_state_the_dry_run_is_the_truth_and_the_second_run_is_empty(ori
         assert fake.calls == [], f"check mode changes nothing: {target}"
         wet = converge(target, fake.host(), check_mode=False)
         assert dry.actions == wet.actions, target
-        assert summary(dry.after) == summary(wet.after), target
+        assert foretold(dry.after, dry.before) == foretold(wet.after, wet.before), target
         assert dry.to_result()["diff"] == wet.to_result()["diff"]
         assert steps(target.settled(), wet.after) == ()
         again = converge(target.settled(), fake.host(), check_mode=False)
