@@ -51,7 +51,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     KernelError,
     VerifyError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers, Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess
@@ -114,6 +114,22 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
         converge(desired, fake.host(), check_mode=False)
         assert bool(fake.plutos) is desired.running
         assert assess(observe(fake.host())).errors == frozenset()
+
+
+def test_a_unit_that_goes_round_by_itself_was_not_changed_by_a_start_that_failed() -> None:
+    fake = FakeHost()
+    flapping(fake)
+    host = fake.host()
+
+    def start(timeout: float) -> None:
+        after = Unit("ipsec.service", "deactivating", "stop-post", restarts=1, result="exit-code")
+        host.launcher.unit = lambda: after  # type: ignore[method-assign]
+        raise DaemonError("ipsec.service failed to start")
+
+    host.launcher.start = start  # type: ignore[method-assign]
+    with pytest.raises(DaemonError) as caught:
+        converge(START, host, check_mode=False)
+    assert (caught.value.done, caught.value.changed) == ((), False)
 
 
 def whole_of(fake: FakeHost) -> dict[str, str]:
