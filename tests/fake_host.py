@@ -105,8 +105,6 @@ class FakeHost:
         """Until then pluto does not answer, though nothing is wrong with it."""
         self.denied = False
         """The control socket refuses even root."""
-        self.other_plutos: list[Process] = []
-        """In other namespaces; no port shows them."""
         self.answer = Answer(interfaces=("eth0", "lo"), connections=("one",))
         self.declared = {"add": ("one",), "start": ()}
         self.arrivals: dict[float, str] = {}
@@ -279,11 +277,12 @@ class FakeLauncher:
             lock = FakePluto(self.fake).lock()
             active = {"pluto": "active", "dead": "failed", "reused": "failed"}.get(lock.kind, "inactive")
             main_pid = lock.pid if active == "active" else None
-            return Unit("/etc/init.d/ipsec", active, enabled=self.fake.enabled, main_pid=main_pid)
+            sub = "running" if active == "active" else "dead"
+            return Unit("/etc/init.d/ipsec", active, sub, enabled=self.fake.enabled, main_pid=main_pid)
         return Unit(
             name="ipsec.service",
             active=self.fake.unit_active,
-            sub="running" if self.fake.unit_active == "active" else "dead",
+            sub={"active": "running", "failed": "failed"}.get(self.fake.unit_active, "dead"),
             enabled=self.fake.enabled,
             masked=self.fake.masked,
             restarts=self.fake.restarts,

@@ -13,7 +13,7 @@ from ._errors import IPsecError, VerifyError, system_errors
 from ._model import Leftovers
 from ._observe import observe
 from ._plan import StartPluto, StopPluto, predict, steps
-from ._status import assess, report, summary
+from ._status import assess, flaps, report, summary
 
 if t.TYPE_CHECKING:
     from ._host import Host
@@ -238,7 +238,8 @@ def _marks(state: State) -> tuple[t.Any, ...]:
     return (
         [process.identity for process in state.plutos],
         *(state.lock, state.control, state.old_locks, state.log_rules, state.leftovers, state.tables is None),
-        state.unit and (state.unit.active, state.unit.enabled),
+        # one that does not come up goes round by itself
+        state.unit and ("flapping" if flaps(state.unit) else state.unit.active, state.unit.enabled),
         state.answer and state.answer.connections,
     )
 

@@ -16,7 +16,7 @@ from ._whack import parent
 
 if t.TYPE_CHECKING:
     from ._host import Host
-    from ._model import Desired, Flush, State, Wait
+    from ._model import Desired, Flush, State, Unit, Wait
 
 REPAIRABLE = frozenset({"orphaned", "illicit", "deaf"})
 """Errors of a living pluto that are mended without ending it; all others cost its tunnels."""
@@ -89,13 +89,16 @@ class StopPluto(t.NamedTuple):
             )
 
     def predict(self, state: State) -> State:
-        """No process, no file, nothing in the kernel; the unit is inactive."""
+        """No process, no file, nothing in the kernel; the unit is inactive, or remembers a failure."""
+        unit = state.unit
+        # one that listens and does not answer takes SIGKILL
+        killed = unit is not None and state.answer is None and unit.main_pid in state.control.pids
         return _cleaned(state, self.flush)._replace(
             plutos=(),
             loading=False,
             answer=None,
             reload=None,
-            unit=state.unit and state.unit._replace(active="inactive", sub="dead", main_pid=None),
+            unit=unit and _at_rest(unit, failed=state.manager == "systemd" and (killed or unit.active == "failed")),
         )
 
 
@@ -118,8 +121,16 @@ class CleanUp(t.NamedTuple):
         host.kernel.clean(self.flush)
 
     def predict(self, state: State) -> State:
-        """None of it is there."""
-        return _cleaned(state, self.flush)
+        """None of it is there; what an init script calls failed was a lock file."""
+        unit = state.unit
+        if unit is not None and unit.active == "failed" and state.manager == "script":
+            unit = _at_rest(unit, failed=False)
+        return _cleaned(state, self.flush)._replace(unit=unit)
+
+
+def _at_rest(unit: Unit, *, failed: bool) -> Unit:
+    active, sub = ("failed", "failed") if failed else ("inactive", "dead")
+    return unit._replace(active=active, sub=sub, main_pid=None)
 
 
 def _cleaned(state: State, flush: Flush) -> State:
@@ -152,8 +163,11 @@ class RepairLock(t.NamedTuple):
         host.pluto.write_lock(self.process)
 
     def predict(self, state: State) -> State:
-        """The lock file names the pluto."""
-        return state._replace(lock=Lock(state.lock.path, "pluto", self.process.pid))
+        """The lock file names the pluto, and an init script believes it."""
+        unit, pid = state.unit, self.process.pid
+        if unit is not None and state.manager == "script":
+            unit = unit._replace(active="active", sub="running", main_pid=pid)
+        return state._replace(lock=Lock(state.lock.path, "pluto", pid), unit=unit)
 
 
 class Listen(t.NamedTuple):
@@ -251,10 +265,15 @@ class StartPluto(t.NamedTuple):
             )
 
     def predict(self, state: State) -> State:
-        """A pluto of which neither pid nor interfaces are known yet."""
+        """A pluto of which neither pid nor interfaces are known yet; and beside it nothing is looked for."""
         pluto = Process(None)
         return state._replace(
             plutos=(pluto,),
+            zombies=(),
+            old_locks=(),
+            log_rules=(),
+            leftovers=Leftovers(),
+            strangers=(),
             lock=Lock(state.lock.path, "pluto"),
             control=Control(state.control.path, "listening", (None,)),
             answer=Answer(interfaces=("?",)),

@@ -190,7 +190,7 @@ def _unit(state: State) -> t.Iterator[Finding]:
             f"Pluto does not belong to {unit.name}, which is {unit.active}",
             "run ipsec_setup with state restarted to hand it over; its tunnels drop",
         )
-    elif not pids and _flaps(unit):
+    elif not pids and flaps(unit):
         yield Finding(
             "flapping",
             "error",
@@ -225,7 +225,7 @@ def _config(state: State) -> t.Iterator[Finding]:
         )
 
 
-def _flaps(unit: Unit) -> bool:
+def flaps(unit: Unit) -> bool:
     """Whether the manager is between two attempts, or at one that is not its first."""
     if unit.active == "deactivating":  # it cleans up after the last one; a stop that was asked for has succeeded
         return unit.restarts > 0 and unit.result != "success"

@@ -494,6 +494,11 @@ def assert_did(
         assert result["failed"] is True, result
         assert result["error"]["type"] == "DaemonError", result
         assert accident.fails[verb] in result["msg"]
+        # the step that fails is the last of the plan; what there was to do before it is done, and told
+        assert foretold["actions"] == expected_actions(accident, verb, before)
+        assert result["actions"] == foretold["actions"][:-1]
+        assert result["messages"][-2:] == [foretold["actions"][-1], result["msg"]]
+        assert result["changed"] is (bool(result["actions"]) or Truth.of(gateway).plutos != plutos)
         return
     assert result["failed"] is False, result
     assert result["actions"] == foretold["actions"] == expected_actions(accident, verb, before)

@@ -42,6 +42,7 @@ from accidents import (
     upgraded,
     upgraded_and_silent,
 )
+from foretold import foretold
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import Outcome, converge
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
@@ -52,10 +53,10 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     KernelError,
     VerifyError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Backend, Desired, Flush, Leftovers, Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
 from ansible_collections.xswan.ipsec.plugins.module_utils._plan import steps
-from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess, summary
+from ansible_collections.xswan.ipsec.plugins.module_utils._status import assess
 from fake_host import FakeHost
 
 START = Desired(running=True)
@@ -83,7 +84,7 @@ def test_from_any_state_the_dry_run_is_the_truth_and_the_second_run_is_empty(ori
         assert fake.calls == [], f"check mode changes nothing: {target}"
         wet = converge(target, fake.host(), check_mode=False)
         assert dry.actions == wet.actions, target
-        assert summary(dry.after) == summary(wet.after), target
+        assert foretold(dry.after, dry.before) == foretold(wet.after, wet.before), target
         assert dry.to_result()["diff"] == wet.to_result()["diff"]
         assert steps(target.settled(), wet.after) == ()
         again = converge(target.settled(), fake.host(), check_mode=False)
@@ -115,6 +116,22 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
         converge(desired, fake.host(), check_mode=False)
         assert bool(fake.plutos) is desired.running
         assert assess(observe(fake.host())).errors == frozenset()
+
+
+def test_a_unit_that_goes_round_by_itself_was_not_changed_by_a_start_that_failed() -> None:
+    fake = FakeHost()
+    flapping(fake)
+    host = fake.host()
+
+    def start(timeout: float) -> None:
+        after = Unit("ipsec.service", "deactivating", "stop-post", restarts=1, result="exit-code")
+        host.launcher.unit = lambda: after  # type: ignore[method-assign]
+        raise DaemonError("ipsec.service failed to start")
+
+    host.launcher.start = start  # type: ignore[method-assign]
+    with pytest.raises(DaemonError) as caught:
+        converge(START, host, check_mode=False)
+    assert (caught.value.done, caught.value.changed) == ((), False)
 
 
 def whole_of(fake: FakeHost) -> dict[str, str]:

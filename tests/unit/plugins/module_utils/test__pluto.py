@@ -17,7 +17,10 @@ import pytest
 from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
+from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
+from ansible_collections.xswan.ipsec.plugins.module_utils._processes import end_processes, handles, start_time
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01 15021 /run/pluto/pluto.ctl
@@ -189,6 +192,37 @@ def test_leftovers_are_removed_and_none_is_no_error(tmp_path: object) -> None:
     assert pluto.lock().kind == "absent"
 
 
+def test_leftovers_go_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What packets and names pass comes first; the locks, by which others know that something was there, come last."""
+    gone: list[str] = []
+    unlink = _pluto._unlink
+
+    def note(path: str) -> None:
+        gone.append(os.path.basename(path))
+        unlink(path)
+
+    def restore(_pluto: LocalPluto, backup: str) -> None:
+        gone.append(f"restored from {os.path.basename(backup)}")
+
+    monkeypatch.setattr(_pluto, "_unlink", note)
+    monkeypatch.setattr(LocalPluto, "_restore_resolv_conf", restore)
+    monkeypatch.setattr(LogRules, "remove", lambda _rules: gone.append("rules of nflog-all="))
+    LocalPluto(Says(None), rundir=str(tmp_path)).remove_leftovers()
+    assert gone == [
+        "rules of nflog-all=",
+        "restored from libreswan-resolv-conf-backup",
+        "restored from openswan-resolv-conf-backup",
+        "pluto.ctl",
+        "pluto.pid",
+        "pluto.pid.new",
+        "ipsec_setup.pid",
+        "ipsec.info",
+        "ipsec",
+        "libreswan-resolv-conf-backup",
+        "openswan-resolv-conf-backup",
+    ]
+
+
 @pytest.mark.parametrize(
     ("current", "after"),
     [
@@ -318,6 +352,67 @@ def test_who_holds_an_ike_port_is_a_stranger_by_its_process_not_by_its_name(
 def children(pid: int) -> list[int]:
     """Pids of the children of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+class OnlyPluto(LocalPluto):
+    """A pluto of which there are no others: `end` must not meet those of other tests."""
+
+    def __init__(self, commands: Says | Orders, rundir: Path, pluto: Process) -> None:
+        super().__init__(commands, rundir=str(rundir))
+        self.only = pluto
+
+    def processes(self) -> tuple[Process, ...]:
+        return (self.only,)
+
+
+class Orders:
+    """An `ipsec` command whose whack writes that pluto was asked to end, and does nothing."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        if "--shutdown" in argv:
+            with self.notes.open("a") as notes:
+                notes.write("whack\n")
+        return Completed(argv, 0, "Linux Libreswan 4.10 (XFRM) on 6.1.0\n" if "--version" in argv else "", "")
+
+
+def test_a_pluto_is_asked_then_told_then_killed(tmp_path: Path) -> None:
+    """One that takes neither word: its notes tell their order, and only SIGKILL can have ended it."""
+    notes = tmp_path / "notes"
+    program = Path(shutil.copy(os.path.realpath("/bin/sh"), tmp_path / "pluto"))
+    script = f"trap 'echo TERM >>{notes}' TERM; : >{notes}; while :; do sleep 0.1; done"
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "pluto.ctl"))
+        control.listen()
+        process = subprocess.Popen([program, "-c", script], pass_fds=[control.fileno()])
+    try:
+        assert found(notes.exists)
+        since = start_time(process.pid)
+        assert since is not None
+        OnlyPluto(Orders(notes), tmp_path, Process(process.pid, since)).end(6)
+        assert notes.read_text() == "whack\nTERM\n"
+        assert start_time(process.pid) is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_that_has_the_pid_of_a_pluto_of_before_is_left_alone(pluto: Path, tmp_path: Path) -> None:
+    with subprocess.Popen([pluto, "60"]) as process:
+        try:
+            since = start_time(process.pid)
+            assert since is not None
+            reused = Process(process.pid, since - 100)
+            assert handles([reused]) == []
+            OnlyPluto(Says(None), tmp_path, reused).end(3)
+            assert start_time(process.pid) == since
+            (handle,) = handles([Process(process.pid, since)])
+            assert end_processes([handle], 5) == []
+            assert start_time(process.pid) is None
+        finally:
+            process.kill()
 
 
 def test_a_zombie_is_seen_and_is_no_process(pluto: Path) -> None:

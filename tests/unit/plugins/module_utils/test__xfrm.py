@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import struct
@@ -29,11 +30,12 @@ from recorded_xfrm import (
     TUNNEL,
 )
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _xfrm
 from ansible_collections.xswan.ipsec.plugins.module_utils._devices import ipsec_devices
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import KernelError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Leftovers, Tables
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Flush, Leftovers, Tables
 from ansible_collections.xswan.ipsec.plugins.module_utils._netlink import NetlinkSocket
-from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmSocket, has_xfrm, layout_differs
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel, XfrmSocket, has_xfrm, layout_differs
 
 
 @pytest.fixture
@@ -219,6 +221,29 @@ def test_own_policies_go_first_then_own_sas(kernel: tuple[socket.socket, XfrmSoc
             socket.inet_aton("192.0.2.2") + bytes(12) + b"\0\0\x10\x01" + struct.pack("=HBx", 2, 50) + marks[ESP],
         ),
     ]
+
+
+@pytest.mark.parametrize(("flush", "call"), [("own", "own policies and SAs"), ("all", "all policies and SAs")])
+def test_devices_go_before_policies_and_sas(flush: Flush, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The routes through a device go with it: else packets would leave in the clear when the policies are gone."""
+    gone: list[str] = []
+
+    @contextlib.contextmanager
+    def tables() -> t.Iterator[XfrmSocket]:
+        yield t.cast("XfrmSocket", Removed())
+
+    class Removed:
+        def remove_own(self) -> None:
+            gone.append("own policies and SAs")
+
+        def flush(self) -> None:
+            gone.append("all policies and SAs")
+
+    monkeypatch.setattr(_devices, "own_devices", lambda: ("ipsec0", "ipsec1"))
+    monkeypatch.setattr(_devices, "remove_device", gone.append)
+    monkeypatch.setattr(_xfrm, "_xfrm", tables)
+    XfrmKernel(t.cast("t.Any", None)).clean(flush)
+    assert gone == ["ipsec0", "ipsec1", call]
 
 
 @pytest.mark.parametrize("sub", [ACK, refusal(errno.EINVAL)], ids=["sub policies", "no sub policies"])
