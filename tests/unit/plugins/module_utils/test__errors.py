@@ -70,8 +70,8 @@ def test_a_library_that_is_too_old_is_named(version: str, least: tuple[int, ...]
 def test_the_libraries_are_asked_for_their_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where they are imported: a look needs neither."""
     monkeypatch.setattr("psutil.__version__", "5.7.2")
-    with pytest.raises(DependencyError, match="psutil 5.7.2 of this host is too old; install psutil 5.8 or newer"):
+    with pytest.raises(DependencyError, match=r"psutil 5\.7\.2 of this host is too old; install psutil 5\.8 or newer"):
         _processes.handles(())
     monkeypatch.setattr("pyroute2.__version__", "0.5.2")
-    with pytest.raises(DependencyError, match="install pyroute2 0.5.14 or newer"):
+    with pytest.raises(DependencyError, match=r"install pyroute2 0\.5\.14 or newer"):
         _devices.require_pyroute2("ipsec1")
