@@ -9,8 +9,8 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 requirements:
-  - psutil (Python library, on the gateway)
-  - pyroute2 (Python library, on the gateway), only to remove an ipsecN device that a dead pluto left
+  - psutil 5.8 or newer (Python library, on the gateway)
+  - pyroute2 0.5.14 or newer (Python library, on the gateway), only to remove an ipsecN device that a dead pluto left
   - Libreswan (on the gateway)
 attributes:
   platform:

@@ -22,9 +22,12 @@ import struct
 import sys
 import typing as t
 
-from ._errors import DependencyError, KernelError
+from ._errors import DependencyError, KernelError, require_version
 from ._model import Interface
 from ._netlink import NLM_F_ACK, NLM_F_REQUEST, NetlinkSocket, connected, find, gone
+
+PYROUTE2 = (0, 5, 14)
+"""Debian 11 has it; the oldest that this collection was tried with."""
 
 NETLINK_ROUTE = 0
 
@@ -144,9 +147,11 @@ def to_interface(link: t.Any, names: dict[int, str], addresses: tuple[str, ...])
 def _pyroute2(purpose: str, otherwise: str) -> t.Any:
     try:
         # by name: pyroute2 does not declare what it exports
-        return importlib.import_module("pyroute2")
+        pyroute2 = importlib.import_module("pyroute2")
     except ImportError:
         raise DependencyError(
             f"cannot {purpose}: the Python library pyroute2 is not installed on this host; "
             f"install the package python3-pyroute2{otherwise}"
         ) from None
+    require_version("pyroute2", pyroute2.__version__, PYROUTE2)
+    return pyroute2

@@ -12,11 +12,16 @@ import typing as t
 from ._errors import ConfigError, DaemonError
 from ._log import LOG, read_log
 from ._pluto import EXITS, RUNDIR
+from ._settings import config_setup
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
     from ._model import Unit
     from ._ports import Clock, Commands, Launcher
+
+
+ACQ_EXPIRES = "/proc/sys/net/core/xfrm_acq_expires"
+"""Seconds that a packet's request for an SA stays in the kernel."""
 
 
 class DirectLauncher:
@@ -31,11 +36,13 @@ class DirectLauncher:
         config: str,
         *,
         rundir: str = RUNDIR,
+        acq_expires: str = ACQ_EXPIRES,
         manager: Launcher | None = None,
     ) -> None:
         """`manager` is the one that this host has all the same: what it runs, only it can stop for good."""
         self._commands = commands
         self._manager = manager
+        self._acq_expires = acq_expires
         self._clock = clock
         self._config = config
         self._rundir = rundir
@@ -45,8 +52,15 @@ class DirectLauncher:
         unit = self._manager.unit() if self._manager else None
         return None if unit is None or unit.active in ("inactive", "failed") else unit
 
-    def check_start(self) -> None:
-        """An `ipsec` command is enough."""
+    def check_start(self) -> tuple[str, ...]:
+        """An `ipsec` command is enough. As _stackmanager does, it is only told what the kernel will not take."""
+        lifetime = self._lifetime()
+        if lifetime is None or os.access(self._acq_expires, os.W_OK):
+            return ()
+        return (
+            f"xfrmlifetime={lifetime} cannot be written to {self._acq_expires}; "
+            "write it on the host of this container, or leave it out of config setup",
+        )
 
     def check_enable(self) -> None:
         """ConfigError: nothing starts pluto at boot."""
@@ -58,8 +72,8 @@ class DirectLauncher:
     def start(self, timeout: float) -> None:
         """See Launcher.start. The steps of the distribution's unit; pluto forks into a session of its own.
 
-        Left out is `ipsec _stackmanager start` of Libreswan up to 4.x: it flushes SAs that are not pluto's, and the
-        kernel loads by itself what pluto needs.
+        Of `ipsec _stackmanager start` of Libreswan up to 4.x only `xfrmlifetime=` is done: the rest flushes SAs that
+        are not pluto's, and loads modules that the kernel loads by itself when pluto needs them.
         """
         deadline = self._clock.now() + timeout
         # a manager that is between two attempts would start a second one
@@ -80,6 +94,7 @@ class DirectLauncher:
                     f"pluto was not started: `ipsec {check}` failed: {done.reason}; mend that and start again",
                     output=done.said,
                 )
+        self._set_lifetime()
         # without a system log its words would be lost; what the configuration says later on the line wins
         log = () if os.path.exists("/dev/log") else ("--logfile", LOG)
         done = ipsec("pluto", *log, "--config", self._config)
@@ -118,6 +133,21 @@ class DirectLauncher:
     def log(self, about: str = "") -> tuple[str, ...]:
         """See Launcher.log."""
         return read_log(self._commands, self._config, about)
+
+    def _lifetime(self) -> str | None:
+        """`xfrmlifetime=`, where the kernel has another value; None also where the kernel has no such parameter."""
+        if not os.path.exists(self._acq_expires):
+            return None
+        wanted = config_setup(self._commands, self._config).get("xfrmlifetime", "")
+        with open(self._acq_expires, encoding="ascii") as file:
+            # in another form it is of a version whose pluto writes it by itself, as all do from 5.0 on
+            return wanted if wanted.isdigit() and wanted != file.read().strip() else None
+
+    def _set_lifetime(self) -> None:
+        lifetime = self._lifetime()
+        if lifetime is not None and os.access(self._acq_expires, os.W_OK):
+            with open(self._acq_expires, "w", encoding="ascii") as file:
+                file.write(lifetime)
 
     def _make_rundir(self) -> None:
         if os.path.isdir(self._rundir):

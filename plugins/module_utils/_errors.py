@@ -45,6 +45,16 @@ class VerifyError(IPsecError):
     """All steps ran, and the host still is not as asked: a bug of this collection."""
 
 
+def require_version(library: str, version: str, least: tuple[int, ...]) -> None:
+    """DependencyError when a Python library is older than `least`. One that does not tell its version is taken."""
+    parts = version.split(".")[: len(least)]
+    if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < least:
+        wanted = ".".join(map(str, least))
+        raise DependencyError(
+            f"the Python library {library} {version} of this host is too old; install {library} {wanted} or newer"
+        )
+
+
 @contextlib.contextmanager
 def understood(what: str, error: type[IPsecError] = KernelError, cure: str = "") -> t.Iterator[None]:
     """Make one clear error of what a text of another form does to its reader; `what` names where the text comes from.

@@ -223,9 +223,9 @@ class StartPluto(t.NamedTuple):
         """Refuse without what can be seen to be missing, be it a program, a folder or a configuration that parses."""
         if state.program is None:
             raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
-        host.launcher.check_start()
         said = host.pluto.check_config()
         doubts = _doubts(host, said) if said else ()
+        doubts += host.launcher.check_start() or ()
         host.pluto.check_rundir(room=True)
         host.pluto.check_nss()
         _refuse_strangers(state)

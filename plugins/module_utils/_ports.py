@@ -44,8 +44,11 @@ class Launcher(t.Protocol):
     def unit(self) -> Unit | None:
         """The subsystem's unit; None when this manager does not know it."""
 
-    def check_start(self) -> None:
-        """Raise what makes a start impossible (nothing to start it with, masked); reads only."""
+    def check_start(self) -> tuple[str, ...] | None:
+        """Raise what makes a start impossible (nothing to start it with, masked); reads only.
+
+        What it returns are warnings: what a start will leave undone.
+        """
 
     def check_enable(self) -> None:
         """Raise what makes it impossible to start pluto at boot, or not to; reads only."""

@@ -14,11 +14,14 @@ import itertools
 import os
 import typing as t
 
-from ._errors import DependencyError, understood
+from ._errors import DependencyError, require_version, understood
 from ._model import Process
 
 if t.TYPE_CHECKING:
     import psutil
+
+PSUTIL = (5, 8)
+"""Debian 11 has it; the oldest that this collection was tried with."""
 
 DELETED = " (deleted)"
 """What the kernel writes after the path of a program that was replaced on disk: proc(5), /proc/PID/exe."""
@@ -156,9 +159,13 @@ def zombies() -> t.Iterator[tuple[int, str]]:
 
 
 def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
-    """The means to signal these processes, of those that still are the ones that were found."""
+    """The means to signal these processes, of those that still are the ones that were found.
+
+    Who has them has a psutil that is new enough, which the functions below need too.
+    """
     import psutil
 
+    require_version("psutil", psutil.__version__, PSUTIL)
     result = []
     for process in found:
         try:

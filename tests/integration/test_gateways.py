@@ -146,6 +146,69 @@ def test_one_life(suites: Lab) -> None:
         assert result["changed"] is False
 
 
+OTHER = "config setup\n\nconn two\n left=%defaultroute\n right=192.0.2.99\n authby=secret\n auto=start\n"
+"""A configuration at another place, with a peer that is not there."""
+OWN_AND_FOREIGN = """
+for reqid in 16389 77; do
+    ip xfrm policy add src 203.0.113.16/28 dst 10.99.$((reqid % 100)).0/24 dir out \
+        tmpl src 203.0.113.1 dst 203.0.113.2 proto esp reqid $reqid mode tunnel
+done
+"""
+"""Policies of which the first is one that pluto made, by its reqid."""
+LEFT = "ip xfrm policy list src 203.0.113.16/28 | grep -o 'reqid [0-9]*' | sort"
+
+
+def test_the_options_that_are_seldom_given(suites: Lab) -> None:
+    """launcher, backend, config, wait and flush do with process, kernel and socket what their documentation says."""
+    gateways = suites.gateways
+    setup(suites, "state=stopped")
+    for gateway in gateways.values():
+        gateway.run("cat > /etc/other.conf", stdin=OTHER)
+        # with backend=none nobody else does
+        gateway.run("modprobe xfrm_user; ip xfrm policy flush; ip xfrm state flush")
+    direct = "launcher=direct config=/etc/other.conf"
+    pids = {}
+    try:
+        for name, result in setup(suites, f"state=started {direct} backend=none wait=none").items():
+            assert result["actions"] == ["start pluto"]
+            (pids[name],) = (truth := Truth.of(gateways[name])).pids
+            assert (truth.unit, truth.socket) == ("inactive", True)
+            words = gateways[name].run(f"tr '\\0' '\\n' </proc/{pids[name]}/cmdline").stdout.split()
+            assert words[words.index("--config") + 1] == "/etc/other.conf"
+
+        args = f"state=restarted {direct} wait=established start_timeout=30"
+        failed = ad_hoc(suites, "xswan.ipsec.ipsec_setup", args)
+        for name, gateway in gateways.items():
+            result = failed[name]
+            assert (result["failed"], result["changed"], result["actions"]) == (True, True, ["stop pluto"]), result
+            assert "there was no tunnel for two after 30 s" in result["msg"]
+            (pid,) = Truth.of(gateway).pids
+            assert pid != pids[name], "what is started stays, though nobody answers"
+            gateway.run(f"kill -9 {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.1; done; {OWN_AND_FOREIGN}")
+
+        for name, result in setup(suites, f"state=stopped {direct} flush=none").items():
+            assert result["actions"] == ["clean up after a dead pluto"]
+            assert gateways[name].run(LEFT).stdout == "reqid 16389\nreqid 77\n", "the kernel is as it was"
+            assert Truth.of(gateways[name]).socket is False
+        for name, result in setup(suites, f"state=stopped {direct} flush=all").items():
+            assert result["actions"] == ["clean up after a dead pluto"]
+            assert gateways[name].run(LEFT).stdout == "", "nothing of anybody is left"
+
+        for name, result in setup(suites, "state=started launcher=systemd backend=xfrm wait=listening").items():
+            assert result["actions"][-1] == "start pluto"
+            truth = Truth.of(gateways[name])
+            assert (truth.unit, truth.ike_port, truth.pids) == ("active", True, [result["ipsec"]["pluto_pid"]])
+        for name, result in setup(suites, "state=stopped launcher=direct").items():
+            assert result["actions"] == ["stop pluto"]
+            truth = Truth.of(gateways[name])
+            assert (truth.unit, truth.pids, truth.socket) == ("inactive", [], False), "systemd was told"
+    finally:
+        for gateway in gateways.values():
+            gateway.run("systemctl stop ipsec; [ -z \"$(pidof pluto)\" ] || kill -9 $(pidof pluto); "
+                        "rm -f /etc/other.conf /run/pluto/pluto.pid /run/pluto/pluto.ctl; "
+                        "ip xfrm policy flush; ip xfrm state flush")  # fmt: skip
+
+
 def test_status_is_the_same_in_check_mode_and_as_facts(suites: Lab) -> None:
     wet, dry = (ad_hoc(suites, "xswan.ipsec.ipsec_status", "", *options) for options in ((), ("--check",)))
     for result in (*wet.values(), *dry.values()):

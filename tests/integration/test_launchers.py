@@ -18,12 +18,14 @@ from pathlib import Path
 import pytest
 
 from lab import Lab
+from lab.ansible import ad_hoc
 from lab.lab import Gateway
 from lab.tools import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = Path(__file__).with_name("files")
 CONFIG = "config setup\n\nconn one\n    left=%defaultroute\n    right=192.0.2.9\n    authby=secret\n    auto=add\n"
+ACQ_EXPIRES = "/proc/sys/net/core/xfrm_acq_expires"
 PAUSE_S = 10
 """What _plutorun waits before it starts a pluto again."""
 
@@ -167,6 +169,47 @@ def test_direct_starts_nothing_at_boot(bare: Gateway) -> None:
     refused = call(bare, "direct", "enable", True)
     assert refused["error"] == "ConfigError"
     assert "at boot" in refused["msg"]
+
+
+def test_the_module_on_gateways_without_a_service_manager(
+    lab: c.Callable[[Path, str], Lab], gateways: dict[str, Gateway]
+) -> None:
+    """ipsec_setup itself, with nothing said of a launcher: pluto is started by itself, found again, and stopped."""
+    plain = lab(Path(__file__).with_name("labs") / "without_systemd.yml", "bare")
+
+    def setup(args: str) -> dict[str, dict[str, t.Any]]:
+        results = ad_hoc(plain, "xswan.ipsec.ipsec_setup", args)
+        assert sorted(results) == sorted(gateways)
+        return results
+
+    for gateway in gateways.values():
+        gateway.run("cat > /etc/ipsec.conf", stdin=CONFIG.replace("config setup\n", "config setup\n xfrmlifetime=45\n"))
+    try:
+        started = setup("state=started")
+        for name, gateway in gateways.items():
+            result = started[name]
+            assert (result["failed"], result["changed"]) == (False, True), result
+            assert result["actions"][-1] == "start pluto"
+            facts = result["ipsec"]
+            assert (facts["state"], facts["launcher"], facts["unit"]) == ("running", "direct", None)
+            assert facts["connections_loaded"] == 1
+            assert plutos(gateway) == [facts["pluto_pid"]]
+            assert answers(gateway)
+            assert gateway.run("cat /run/pluto/pluto.pid").stdout.split() == [str(facts["pluto_pid"])]
+            assert gateway.run(f"cat {ACQ_EXPIRES}").stdout == "45\n"
+        for name, result in setup("state=started enabled=true").items():
+            assert (result["failed"], result["changed"]) == (True, False), result
+            assert "launcher direct can start nothing at boot" in result["msg"]
+            assert plutos(gateways[name]) == [started[name]["ipsec"]["pluto_pid"]]
+        for name, result in setup("state=stopped").items():
+            assert (result["failed"], result["actions"], result["exit_status"]) == (False, ["stop pluto"], 0), result
+            assert plutos(gateways[name]) == []
+            assert gateways[name].run("ls /run/pluto; ip xfrm policy; ip xfrm state").stdout == ""
+    finally:
+        for gateway in gateways.values():
+            clean(gateway)
+            gateway.run("cat > /etc/ipsec.conf", stdin=CONFIG)
+            gateway.run(f"echo 30 > {ACQ_EXPIRES}")
 
 
 def test_script_one_life(scripted: Gateway) -> None:

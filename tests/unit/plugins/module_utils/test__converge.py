@@ -381,6 +381,13 @@ def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> 
     assert converge(STOP, fake.host(), check_mode=False).actions == ()
 
 
+def test_what_a_start_leaves_undone_is_told() -> None:
+    for check_mode in (True, False):
+        host = FakeHost().host()
+        host.launcher.check_start = lambda: ("not this",)  # type: ignore[method-assign]
+        assert converge(START, host, check_mode=check_mode).to_result()["warnings"] == ["not this"]
+
+
 NO_ALSO = "cannot find conn 'gone' needed by conn 'one'"
 OBSOLETE = "ipsec addconn: /etc/ipsec.conf:2: warning: obsolete keyword ignored: dpdaction=hold"
 

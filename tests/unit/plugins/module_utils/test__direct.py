@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ class Scripted:
 
 
 def launcher(commands: Scripted, rundir: Path) -> DirectLauncher:
-    return DirectLauncher(commands, SystemClock(), "/etc/ipsec.conf", rundir=str(rundir))
+    # there is no such parameter
+    return DirectLauncher(commands, SystemClock(), "/etc/ipsec.conf", rundir=str(rundir), acq_expires=f"{rundir}/none")
 
 
 def test_start_is_what_the_unit_of_the_distribution_does(tmp_path: Path) -> None:
@@ -99,6 +101,39 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert commands.asked == []
 
 
+@pytest.mark.parametrize(("old", "new"), [("30", "60"), ("60", "60"), ("30", "60s")])
+def test_the_lifetime_of_a_request_for_an_sa_is_what_the_configuration_says(tmp_path: Path, old: str, new: str) -> None:
+    """As _stackmanager of the distribution writes it."""
+    parameter = tmp_path / "xfrm_acq_expires"
+    parameter.write_text(f"{old}\n")
+    commands = Scripted({"--configsetup": Completed((), 0, f"export xfrmlifetime='{new}'\n", "")})
+    direct = DirectLauncher(
+        commands, SystemClock(), "/etc/ipsec.conf", rundir=str(tmp_path), acq_expires=str(parameter)
+    )
+    assert direct.check_start() == ()
+    assert parameter.read_text() == f"{old}\n"
+    direct.start(60)
+    assert parameter.read_text().strip() == (new if new.isdigit() else old)
+    assert [argv[-1] for argv in commands.asked if "pluto" in argv] == ["/etc/ipsec.conf"]
+
+
+def test_a_lifetime_that_cannot_be_written_is_told_and_hinders_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose /proc/sys is read-only."""
+    parameter = tmp_path / "xfrm_acq_expires"
+    parameter.write_text("30\n")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    commands = Scripted({"--configsetup": Completed((), 0, "export xfrmlifetime='60'\n", "")})
+    direct = DirectLauncher(
+        commands, SystemClock(), "/etc/ipsec.conf", rundir=str(tmp_path), acq_expires=str(parameter)
+    )
+    (warning,) = direct.check_start()
+    assert "xfrmlifetime=60 cannot be written" in warning
+    direct.start(60)
+    assert parameter.read_text() == "30\n"
+
+
 @dataclasses.dataclass
 class Manager:
     """systemd's launcher, as far as it matters to another one."""
@@ -119,7 +154,7 @@ class Manager:
 def test_what_a_manager_runs_or_is_about_to_run_it_stops_itself(active: str, tmp_path: Path) -> None:
     """Else its Restart= would start a pluto again that was ended by whack or by a signal."""
     manager = Manager(active)
-    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
     unit = direct.unit()
     assert unit is not None
     assert unit.active == active
@@ -130,7 +165,7 @@ def test_what_a_manager_runs_or_is_about_to_run_it_stops_itself(active: str, tmp
 @pytest.mark.parametrize("active", ["inactive", "failed"])
 def test_a_manager_that_does_nothing_is_not_seen(active: str, tmp_path: Path) -> None:
     manager = Manager(active)
-    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
     assert direct.unit() is None
     assert direct.stop(60) is True
     assert manager.active == active
@@ -139,7 +174,7 @@ def test_a_manager_that_does_nothing_is_not_seen(active: str, tmp_path: Path) ->
 @pytest.mark.parametrize("stops", [True, False])
 def test_a_start_ends_the_attempts_of_a_manager_first(stops: bool, tmp_path: Path) -> None:
     commands, manager = Scripted(), Manager("activating", stops)
-    direct = DirectLauncher(commands, SystemClock(), "", rundir=str(tmp_path), manager=manager)  # type: ignore[arg-type]
+    direct = DirectLauncher(commands, SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
     if stops:
         direct.start(60)
         assert manager.active == "inactive"

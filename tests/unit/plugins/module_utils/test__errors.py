@@ -7,10 +7,13 @@ import errno
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _processes
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
+    DependencyError,
     KernelError,
+    require_version,
     system_errors,
     understood,
 )
@@ -40,3 +43,35 @@ def test_a_system_call_that_fails_is_one_clear_error(error: OSError, said: str) 
     with pytest.raises(DaemonError, match=said) as caught, system_errors():
         raise error
     assert caught.value.details == {"errno": error.errno}
+
+
+@pytest.mark.parametrize(
+    ("version", "least", "fine"),
+    [
+        ("5.7.3", (5, 8), False),
+        ("5.8", (5, 8), True),
+        ("5.10.0", (5, 8), True),
+        ("7.2.2", (5, 8), True),
+        ("0.5.9", (0, 5, 14), False),
+        ("0.5.14", (0, 5, 14), True),
+        ("0.9", (0, 5, 14), True),
+        ("unknown", (0, 5, 14), True),
+        ("0.5.14.post1", (0, 5, 14), True),
+    ],
+)
+def test_a_library_that_is_too_old_is_named(version: str, least: tuple[int, ...], fine: bool) -> None:
+    if fine:
+        require_version("library", version, least)
+    else:
+        with pytest.raises(DependencyError, match=f"library {version} of this host is too old; install library "):
+            require_version("library", version, least)
+
+
+def test_the_libraries_are_asked_for_their_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are imported: a look needs neither."""
+    monkeypatch.setattr("psutil.__version__", "5.7.2")
+    with pytest.raises(DependencyError, match=r"psutil 5\.7\.2 of this host is too old; install psutil 5\.8 or newer"):
+        _processes.handles(())
+    monkeypatch.setattr("pyroute2.__version__", "0.5.2")
+    with pytest.raises(DependencyError, match=r"install pyroute2 0\.5\.14 or newer"):
+        _devices.require_pyroute2("ipsec1")
