@@ -285,8 +285,10 @@ class Contents(t.NamedTuple):
     """By reqid."""
     offloaded: int = 0
     """How many SAs a network device works on."""
-    spis: frozenset[tuple[str, int]] = frozenset()
-    """Destination address and SPI of every mature ESP or AH SA."""
+    spis: dict[tuple[str, int], int] = {}
+    """Destination address and SPI of every mature ESP or AH SA, and when it last carried a packet, in seconds since the
+    epoch; 0: never, or the kernel does not tell. Before Linux 6.2 it is when a packet last met a pluto's policies of its
+    reqid, which takes both directions for one."""
     own_spis: frozenset[tuple[str, int]] = frozenset()
     """Those of them that a pluto made."""
     asked: frozenset[int] = frozenset()

@@ -428,7 +428,9 @@ ipsec:
           returned: subset kernel
           sample: 30
         sa_list:
-          description: SAs one by one, as many as O(list_limit) and O(list_address) let through.
+          description:
+            - SAs one by one, as many as O(list_limit) and O(list_address) let through.
+            - C(last_used) is null where an SA has carried nothing, and on Linux before 6.2, which does not tell.
           type: list
           elements: dict
           returned: subset kernel with O(list_limit)
@@ -457,7 +459,7 @@ ipsec:
               if_id: null
               offload: null
         policy_list:
-          description: Policies one by one, but for those of sockets.
+          description: Policies one by one, but for those of sockets. C(last_used) is when a packet last met it.
           type: list
           elements: dict
           returned: subset kernel with O(list_limit)

@@ -171,7 +171,7 @@ def _status(text: str) -> object:
 
 def _connections(answer: Answer, log: t.Callable[[], t.Iterable[str]]) -> dict[str, dict[str, t.Any]]:
     configured = {"one": "start", "mesh": "ondemand", "nocert-tb": "start", "badalg-tb": "add", "gone": "start"}
-    return connections(configured, answer, now=NOW, kernel_spis=frozenset(), certificates={"x": 1}, log=log)
+    return connections(configured, answer, now=NOW, kernel_spis={}, certificates={"x": 1}, log=log)
 
 
 def _log(folder: Path) -> t.Callable[[str], object]:

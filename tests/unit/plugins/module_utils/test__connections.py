@@ -146,6 +146,7 @@ LOADED = Loaded("c", local=End("192.0.2.1"), remote=End("192.0.2.2"))
 CHILD = ChildSa("c", 2, 5, 10, 20, ike=1, local="192.0.2.1", remote="192.0.2.2", spi_in=0x10, spi_out=0x20)
 UP = Answer(connections=("c",), loaded=(LOADED._replace(routing="tunnel"),), child_sas=(CHILD,))
 HALF_OPEN = IkeSa("c", 1, established=False)
+DOWN = Answer(loaded=(LOADED,))
 
 
 def one(auto: str | None, answer: Answer | None, **options: t.Any) -> dict[str, t.Any]:
@@ -199,18 +200,42 @@ def test_while_pluto_is_still_loading_nothing_is_rejected() -> None:
 
 
 def test_a_kernel_without_a_half_of_a_tunnel() -> None:
-    both = frozenset(CHILD.halves)
-    assert both == {("192.0.2.1", 0x10), ("192.0.2.2", 0x20)}
+    both = dict.fromkeys(CHILD.halves, 0)
+    assert list(both) == [("192.0.2.1", 0x10), ("192.0.2.2", 0x20)]
     assert one("add", UP, kernel_spis=both)["well"] is True
     assert one("add", UP, kernel_spis=None)["well"] is True
     for lost in both:
-        entry = one("add", UP, kernel_spis=both - {lost})
+        rest = {half: used for half, used in both.items() if half != lost}
+        entry = one("add", UP, kernel_spis=rest)
         assert (entry["state"], entry["well"]) == ("established", False)
         assert entry["reason"]["id"] == "kernel-sa-missing"
         assert "`ipsec auto --up c`" in entry["reason"]["cure"]
-        assert UP.missing(both - {lost}) == (CHILD,)
+        assert UP.missing(rest) == (CHILD,)
     unknown = UP._replace(child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
     assert unknown.missing(frozenset()) == ()
+
+
+HERE, THERE = CHILD.halves
+OPENSWAN = UP._replace(child_sas=(CHILD._replace(used=40),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "spis", "last"),
+    [
+        (UP, {HERE: 1_795_451_000, THERE: 1_795_451_007}, 1_795_451_007),
+        (UP, {HERE: 1_795_451_009, THERE: 0, ("192.0.2.1", 0x99): 1_795_451_800}, 1_795_451_009),
+        (UP, {HERE: 0, THERE: 0}, None),
+        (UP, {}, None),
+        (UP, None, None),
+        (OPENSWAN, None, 1_795_451_860),
+        (DOWN, {HERE: 1_795_451_000}, None),
+        (None, None, None),
+    ],
+)
+def test_when_a_connection_last_carried_something(
+    answer: Answer | None, spis: dict[tuple[str, int], int] | None, last: int | None
+) -> None:
+    assert one("add", answer, kernel_spis=spis)["last_traffic"] == last
 
 
 def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
@@ -222,7 +247,7 @@ def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
 
     one("start", UP, log=log)
     one("start", None, log=log)
-    one("add", UP, log=log, kernel_spis=frozenset())
+    one("add", UP, log=log, kernel_spis={})
     assert asked == []
     connections({"a": "start", "b": "start"}, Answer(), now=NOW, log=log)
     assert asked == [""]
@@ -230,9 +255,6 @@ def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
 
 def test_only_what_is_wanted() -> None:
     assert list(connections({"a": "add", "b": "add"}, UP, now=NOW, wanted=lambda name: name in "bc")) == ["b", "c"]
-
-
-DOWN = Answer(loaded=(LOADED,))
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,13 @@ def fake() -> FakeHost:
         local="192.0.2.1", remote="192.0.2.2", spi_in=0x11, spi_out=0x22,
     )  # fmt: skip
     made.answer = Answer(("eth0",), ("one",), (child,), loaded=(Loaded("one"),))
-    spis = frozenset({("192.0.2.1", 0x11), ("192.0.2.2", 0x22)})
+    spis = dict.fromkeys((("192.0.2.1", 0x11), ("192.0.2.2", 0x22)), 1_796_000_900)
     made.contents = Contents(
-        Tables(2, 1, 1, 1, 8), totals=(Total(16389, 2, 30, 2),), spis=spis, own_spis=spis, asked=frozenset({16389})
+        Tables(2, 1, 1, 1, 8),
+        totals=(Total(16389, 2, 30, 2),),
+        spis=spis,
+        own_spis=frozenset(spis),
+        asked=frozenset({16389}),
     )
     return made
 
@@ -106,6 +110,7 @@ def test_all_together(fake: FakeHost) -> None:
     assert facts["host"]["firewall"] == {"tool": "nftables", "refuses": []}
     assert facts["host"]["ip_forward"] == {"ipv4": True, "ipv6": None}
     assert facts["connections"]["one"]["well"] is True
+    assert facts["connections"]["one"]["last_traffic"] == 1_796_000_900
     assert "sa_list" not in facts["kernel"]
 
 
@@ -150,7 +155,7 @@ GONE, NEW = frozenset({("192.0.2.1", 0x11)}), frozenset({("192.0.2.1", 0x99)})
 @pytest.mark.parametrize(
     ("change", "ids", "words"),
     [
-        ({"spis": GONE, "own_spis": GONE}, ["child-sa-without-kernel-sa"], "one (#2)"),
+        ({"spis": dict.fromkeys(GONE, 0), "own_spis": GONE}, ["child-sa-without-kernel-sa"], "one (#2)"),
         ({"own_spis": GONE | NEW}, ["kernel-sa-without-child-sa"], "0x00000099 to 192.0.2.1"),
         ({"asked": frozenset({16389, 16393})}, ["policy-without-sa"], "reqid 16393"),
         ({"foreign_sas": 3, "foreign_policies": 4, "larval": 2}, [], ""),
@@ -168,7 +173,7 @@ def test_where_pluto_and_the_kernel_disagree(
 
 
 def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
-    fake.contents = fake.contents._replace(spis=frozenset(), own_spis=frozenset())
+    fake.contents = fake.contents._replace(spis={}, own_spis=frozenset())
     entry = gathered(fake, "min", "connections")["connections"]["one"]
     assert (entry["well"], entry["reason"]["id"]) == (False, "kernel-sa-missing")
 
@@ -176,7 +181,7 @@ def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
 def test_what_differs_only_at_the_first_look_is_not_told(fake: FakeHost) -> None:
     """An SA that was replaced between the looks at pluto and at the kernel."""
     settled = fake.contents
-    fake.contents = settled._replace(spis=GONE, own_spis=GONE)
+    fake.contents = settled._replace(spis=dict.fromkeys(GONE, 0), own_spis=GONE)
     host = fake.host()
     ask, looks = host.pluto.ask, []
 
