@@ -53,9 +53,9 @@ def connections(
 
     `configured` holds the configuration's names and their auto=, `answer` is what pluto said at `now` (epoch), None
     when it does not run or answer; `loading`: it is still being fed. `kernel_spis` are destination address and SPI of
-    the kernel's SAs, and when each was last used (epoch; 0: unknown), looked at after pluto; None: not looked at. `certificates` are nicknames and expiry (epoch).
-    Only names for which `wanted` holds are in the result. `log` gives the newest lines of pluto's log, oldest first;
-    it is called once at most, and only when a connection is not well.
+    the kernel's SAs, and when each was last used (epoch; 0: unknown), looked at after pluto; None: not looked at.
+    `certificates` are nicknames and expiry (epoch). Only names for which `wanted` holds are in the result. `log` gives
+    the newest lines of pluto's log, oldest first; it is called once at most, and only when a connection is not well.
     """
     parts = _parts(answer)
     ike_sas = {sa.serial: sa for sa in answer.ike_sas} if answer else {}

@@ -285,10 +285,10 @@ class Contents(t.NamedTuple):
     """By reqid."""
     offloaded: int = 0
     """How many SAs a network device works on."""
-    spis: dict[tuple[str, int], int] = {}
+    spis: t.Mapping[tuple[str, int], int] = {}
     """Destination address and SPI of every mature ESP or AH SA, and when it last carried a packet, in seconds since the
-    epoch; 0: never, or the kernel does not tell. Before Linux 6.2 it is when a packet last met a pluto's policies of its
-    reqid, which takes both directions for one."""
+    epoch; 0: never, or the kernel does not tell. Where it does not tell of the SA, as before Linux 6.2, it is when a
+    packet last met a pluto's policies of its reqid, whatever their direction."""
     own_spis: frozenset[tuple[str, int]] = frozenset()
     """Those of them that a pluto made."""
     asked: frozenset[int] = frozenset()

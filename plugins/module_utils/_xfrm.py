@@ -73,7 +73,8 @@ USERSA_FLUSH = struct.Struct("=B3x")
 USERPOLICY_INFO = struct.Struct("=56s64x32xIIBB6x")
 """sel, priority, index, dir, action."""
 POLICY_START = struct.Struct("=144xQ4xI8x2xH20xB23xI")
-"""curlft.use_time, index, then of the first attribute: its kind, and if that is XFRMA_TMPL, id.proto and reqid of the first template."""
+"""curlft.use_time, index, then of the first attribute: its kind, and if that is XFRMA_TMPL, id.proto and reqid of the
+first template."""
 USERPOLICY_ID = struct.Struct("=56xIB3x")
 """index, dir."""
 USERPOLICY_TYPE = struct.Struct("=B5x")

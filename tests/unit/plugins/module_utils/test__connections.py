@@ -120,7 +120,8 @@ def test_an_entry() -> None:
     assert entry["remote"] == {"address": "192.0.2.3", "id": "@t", "subnets": ["10.3.0.0/24"], "auth": "secret"}
     ike = entry["ike"]
     assert (ike["serial"], ike["state"], ike["version"], ike["peer"]) == (18, "established", 2, "192.0.2.3")
-    assert ike["established"] == NOW - ike["age"]
+    # ike_life: 28800s, REPLACE in 27734s
+    assert (ike["age"], ike["established"]) == (1066, 1795450834)
     (child,) = entry["child_sas"]
     assert child["connection"] == '"good-kt"'
     assert (child["serial"], child["added"], child["bytes_in"], child["bytes_out"]) == (41, 1795450763, 336, 336)
@@ -129,6 +130,18 @@ def test_an_entry() -> None:
     assert (entry["bytes_in"], entry["bytes_out"]) == (336, 336)
     certified = facts("4.10")["x509-kt"]["local"]
     assert (certified["certificate"], certified["certificate_expires"]) == ("k-good", 1798042653)
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "age"),
+    [("4.3", "good-bk", None), ("4.10", "good-kt", 1066), ("5.2", "good-kt", 1086)]
+    + [(version, f"v1good-{pair}", None) for version, pair in (("4.3", "bk"), ("4.10", "bk"), ("5.2", "tb"))],
+)
+def test_the_age_of_an_ike_sa_where_pluto_tells_enough(version: str, name: str, age: int | None) -> None:
+    """The status has the lifetime of 28800 s, and of IKEv2 the seconds to its end, but not of every version."""
+    ike = facts(version)[name]["ike"]
+    assert (ike["state"], ike["age"]) == ("established", age)
+    assert ike["established"] == (None if age is None else 1795451900 - age)
 
 
 def test_the_entry_is_json_and_its_form_is_always_the_same() -> None:

@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 import yaml
+from recorded_xfrm import ESP, TUNNEL
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError
 from ansible_collections.xswan.ipsec.plugins.module_utils._facts import DEFAULT, SUBSETS, Request, chosen, gather
@@ -15,12 +16,18 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
     ChildSa,
     Contents,
+    Firewall,
+    IkeSa,
     Interface,
+    Listening,
     Listing,
     Loaded,
+    Owner,
+    Refusal,
     Tables,
     Total,
 )
+from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm_list import read_policy, read_sa
 from ansible_collections.xswan.ipsec.plugins.modules import ipsec_status
 from fake_host import FakeHost, FakePluto
 
@@ -114,14 +121,82 @@ def test_all_together(fake: FakeHost) -> None:
     assert "sa_list" not in facts["kernel"]
 
 
+def undocumented(facts: t.Any, about: dict[str, t.Any], path: str = "ipsec") -> list[str]:
+    """Keys of facts that RETURN does not have, and the reverse, at every depth: by contains, else by the sample."""
+    if isinstance(facts, list):
+        return [line for fact in facts for line in undocumented(fact, about, path)]
+    if not isinstance(facts, dict) or path in OF_THE_HOST:
+        return []
+    contains = about["contains"] if "contains" in about else by_sample(about["sample"])
+    if set(contains) == {"NAME"}:
+        return [line for fact in facts.values() for line in undocumented(fact, contains["NAME"], path)]
+    wrong = [f"{path}.{key}" for key in set(facts) ^ set(contains)]
+    for key in set(facts) & set(contains):
+        wrong += undocumented(facts[key], contains[key], f"{path}.{key}")
+    return wrong
+
+
+def by_sample(sample: t.Any) -> dict[str, t.Any]:
+    """What a sample says of the keys of a fact, in the form of contains."""
+    first = sample[0] if isinstance(sample, list) and sample else sample
+    return {key: {"sample": value} for key, value in first.items()} if isinstance(first, dict) else {}
+
+
+OF_THE_HOST = {
+    "ipsec.kernel.statistics",
+    *(f"ipsec.host.{name}" for name in ("rp_filter", "send_redirects", "accept_redirects")),
+}
+"""Their keys are names of interfaces or of counters."""
+
+
 def test_every_fact_is_documented(fake: FakeHost) -> None:
-    documented = yaml.safe_load(ipsec_status.RETURN)["ipsec"]["contains"]
+    documented = yaml.safe_load(ipsec_status.RETURN)["ipsec"]
     listing = Listing(5)
+    fake.configured = {"one": "start", "gone": "start"}
+    fake.answer = fake.answer._replace(
+        ike_sas=(IkeSa("one", 1, established=True),),
+        listening=(Listening("eth0", "192.0.2.1", 500),),
+    )
+    fake.contents = fake.contents._replace(
+        # what no SA has: a finding
+        own_spis=frozenset({*fake.contents.own_spis, ("192.0.2.1", 0x99)}),
+        sa_list=(read_sa(memoryview(ESP)[16:]),),
+        policy_list=(t.cast("dict[str, t.Any]", read_policy(memoryview(TUNNEL)[16:], None)),),
+    )
+    fake.interfaces = (Interface("ipsec1", "xfrm", 1, "eth0", True, 1400, ("10.9.0.1/30",)),)
+    fake.settings = fake.settings._replace(ike_ports=(Owner(500, "192.0.2.1", 814, "pluto"),))
+    fake.firewall = Firewall("nftables", (Refusal("esp", "inet filter", "input", "policy drop"),))
     facts = gathered(fake, "min", *SUBSETS, listing=listing)
     assert fake.listing == listing
-    assert set(facts) == set(documented)
-    for part in ("kernel", "host"):
-        assert set(facts[part]) == set(documented[part]["contains"])
+    assert undocumented(facts, documented) == []
+    # so that there was something to compare
+    kernel, host = facts["kernel"], facts["host"]
+    one, gone = facts["connections"]["one"], facts["connections"]["gone"]
+    assert all((facts["findings"], facts["unit"], facts["listening"], one["ike"], one["child_sas"], gone["reason"]))
+    assert all((kernel["totals"], kernel["sa_list"], kernel["policy_list"][0]["templates"], kernel["interfaces"]))
+    assert all((host["default_route"], host["ike_ports"], host["firewall"]["refuses"]))
+
+
+def test_a_fact_without_documentation_is_found(fake: FakeHost) -> None:
+    """At each depth of a connection, of a list, and of the whole."""
+    documented = yaml.safe_load(ipsec_status.RETURN)["ipsec"]
+    fake.answer = fake.answer._replace(ike_sas=(IkeSa("one", 1, established=True),))
+    facts = gathered(fake, "min", *SUBSETS, listing=Listing(5))
+    one = facts["connections"]["one"]
+    for place in (facts, facts["kernel"], facts["kernel"]["totals"][0], facts["unit"], one, one["local"]):
+        place["new"] = 1
+        assert [line.rpartition(".")[2] for line in undocumented(facts, documented)] == ["new"]
+        del place["new"]
+    for place in (one["remote"], one["ike"], one["child_sas"][0]):
+        key, value = place.popitem()
+        assert [line.rpartition(".")[2] for line in undocumented(facts, documented)] == [key]
+        place[key] = value
+
+
+def test_samples_have_the_form_of_the_facts() -> None:
+    documented = yaml.safe_load(ipsec_status.RETURN)["ipsec"]["contains"]
+    connections = documented["connections"]
+    assert undocumented(connections["sample"], connections) == []
 
 
 def test_a_backend_that_is_not_loaded(fake: FakeHost) -> None:
