@@ -119,10 +119,11 @@ class XfrmSocket:
             total[1] += size
             total[2] += packets
             if proto in (socket.IPPROTO_ESP, socket.IPPROTO_AH):
+                half = address_of(family, daddr), int.from_bytes(spi, "big")
                 at = kinds.get(XFRMA_LASTUSED)
-                spis[family, daddr, spi] = reqid, unpack(U64, body[slice(*at)])[0] if at else 0
+                spis[half] = reqid, unpack(U64, body[slice(*at)])[0] if at else 0
                 if own:
-                    own_spis.add((family, daddr, spi))
+                    own_spis.add(half)
         foreign_policies, asked = self._asked()
         return Contents(
             tables=self.sizes(),
@@ -131,8 +132,8 @@ class XfrmSocket:
             foreign_policies=foreign_policies,
             totals=tuple(Total(reqid, *totals[reqid]) for reqid in sorted(totals)),
             offloaded=offloaded,
-            spis={_spi(sa): used or asked.get(reqid, 0) for sa, (reqid, used) in spis.items()},
-            own_spis=frozenset(map(_spi, own_spis)),
+            spis={half: used or asked.get(reqid, 0) for half, (reqid, used) in spis.items()},
+            own_spis=frozenset(own_spis),
             asked=frozenset(asked),
         )
 
@@ -206,12 +207,6 @@ def _policy(body: memoryview) -> Policy:
         for daddr, proto, _family, saddr, reqid, mode in unpack_all(USER_TMPL, found.pop(XFRMA_TMPL, b""))
     )
     return Policy(selector, priority, index, direction, action, templates, tuple(found.items()))
-
-
-def _spi(identity: tuple[int, bytes, bytes]) -> tuple[str, int]:
-    """Destination address and SPI, from family and what the kernel has of both."""
-    family, daddr, spi = identity
-    return address_of(family, daddr), int.from_bytes(spi, "big")
 
 
 def address_of(family: int, address: bytes) -> str:
