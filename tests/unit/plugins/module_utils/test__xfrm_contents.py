@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import struct
 import typing as t
@@ -12,6 +13,7 @@ import typing as t
 import pytest
 from recorded_xfrm import DONE, DROP, ESP, HOLE, KEY, LARVAL, MANUAL, MARKED, PRIORITY, SADINFO, SOCKET, SPDINFO, TUNNEL
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _xfrm
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, KernelError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Contents, Tables, Total
 from ansible_collections.xswan.ipsec.plugins.module_utils._netlink import NetlinkSocket
@@ -216,6 +218,39 @@ def test_the_kernel_is_asked_for_either_end() -> None:
     assert source == struct.pack("=HH", 40, 26) + address + bytes(16) + struct.pack("=HBB", socket.AF_INET, 24, 0)
     assert destination == struct.pack("=HH", 40, 26) + bytes(16) + address + struct.pack("=HBB", socket.AF_INET, 0, 24)
     assert sa_filters(None) == (b"",)
+
+
+@pytest.mark.parametrize(
+    ("text", "counters"),
+    [
+        (
+            "XfrmInError \t0\nXfrmInNoStates \t3\nXfrmOutPolBlock\t12\n",
+            (("XfrmInNoStates", 3), ("XfrmOutPolBlock", 12)),
+        ),
+        ("XfrmInError \t0\n", ()),
+        # a counter of a newer kernel
+        ("XfrmOutStateDirError                     \t1\n", (("XfrmOutStateDirError", 1),)),
+        (None, ()),
+    ],
+    ids=["some", "none", "new", "kernel without statistics"],
+)
+def test_counters_that_are_not_zero(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, counters: tuple[tuple[str, int], ...]
+) -> None:
+    def opened(path: str, encoding: str) -> io.StringIO:
+        assert (path, encoding) == ("/proc/net/xfrm_stat", "ascii")
+        if text is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(text)
+
+    monkeypatch.setattr(_xfrm, "open", opened, raising=False)
+    assert _xfrm._statistics() == counters
+
+
+def test_how_long_a_larval_sa_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"/proc/sys/net/core/xfrm_acq_expires": "165\n"}
+    monkeypatch.setattr(_xfrm, "open", lambda path, encoding: io.StringIO(said[path]), raising=False)
+    assert _xfrm._acq_expires() == 165
 
 
 @pytest.mark.parametrize("text", ["", "gw1", "192.0.2.1/33", "192.0.2.1/x", "192.0.2", "::1/129"])
