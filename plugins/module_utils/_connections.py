@@ -59,9 +59,7 @@ def connections(
     """
     parts = _parts(answer)
     ike_sas = {sa.serial: sa for sa in answer.ike_sas} if answer else {}
-    missing: set[int] = set()
-    if answer is not None and kernel_spis is not None:
-        missing = {child.serial for child in answer.missing(kernel_spis)}
+    missing = {child.serial for child in answer.missing(kernel_spis)} if answer else set()
     result: dict[str, dict[str, t.Any]] = {}
     unwell = []
     for name in sorted({*configured, *parts}):

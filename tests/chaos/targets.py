@@ -225,7 +225,7 @@ def _xfrm_policies(data: bytes) -> object:
 def _contents(sas: bytes, policies: bytes) -> object:
     """What is in the tables; keys of two parts are no JSON."""
     contents = XfrmSocket(_socket(sas, policies, SADINFO, SPDINFO)).contents()
-    return contents._replace(spis={}), list(contents.spis.items())
+    return contents._replace(spis=None), list((contents.spis or {}).items())
 
 
 def _xfrm_sizes(data: bytes) -> object:

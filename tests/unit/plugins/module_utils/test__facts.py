@@ -253,6 +253,14 @@ def test_a_child_sa_without_a_kernel_sa_is_not_well(fake: FakeHost) -> None:
     assert (entry["well"], entry["reason"]["id"]) == (False, "kernel-sa-missing")
 
 
+def test_a_backend_of_which_only_sizes_are_known_lacks_nothing(fake: FakeHost) -> None:
+    """KLIPS."""
+    fake.contents = Contents(fake.contents.tables)
+    facts = gathered(fake, "min", "connections", "kernel")
+    assert facts["findings"] == []
+    assert (facts["connections"]["one"]["well"], facts["connections"]["one"]["last_traffic"]) == (True, None)
+
+
 def test_what_differs_only_at_the_first_look_is_not_told(fake: FakeHost) -> None:
     """An SA that was replaced between the looks at pluto and at the kernel."""
     settled = fake.contents
@@ -283,7 +291,7 @@ def test_a_stopped_gateway_has_nothing_to_disagree_about() -> None:
 
 def test_a_pluto_that_answers_no_more_at_the_second_look(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who disagrees is not told by one look alone."""
-    fake.contents = Contents(Tables(sas=1), own_spis=frozenset({("192.0.2.1", 0xABC)}))
+    fake.contents = Contents(Tables(sas=1), spis={}, own_spis=frozenset({("192.0.2.1", 0xABC)}))
     assert [finding["id"] for finding in gathered(fake, "min", "kernel")["findings"]] == [
         "child-sa-without-kernel-sa",
         "kernel-sa-without-child-sa",
