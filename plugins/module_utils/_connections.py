@@ -43,7 +43,7 @@ def connections(
     answer: Answer | None,
     *,
     now: float,
-    kernel_spis: t.Collection[tuple[str, int]] | None = None,
+    kernel_spis: t.Mapping[tuple[str, int], int] | None = None,
     certificates: t.Mapping[str, int] | None = None,
     loading: bool = False,
     wanted: t.Callable[[str], bool] = bool,
@@ -53,22 +53,20 @@ def connections(
 
     `configured` holds the configuration's names and their auto=, `answer` is what pluto said at `now` (epoch), None
     when it does not run or answer; `loading`: it is still being fed. `kernel_spis` are destination address and SPI of
-    the kernel's SAs, looked at after pluto; None: not looked at. `certificates` are nicknames and expiry (epoch).
-    Only names for which `wanted` holds are in the result. `log` gives the newest lines of pluto's log, oldest first;
-    it is called once at most, and only when a connection is not well.
+    the kernel's SAs, and when each was last used (epoch; 0: unknown), looked at after pluto; None: not looked at.
+    `certificates` are nicknames and expiry (epoch). Only names for which `wanted` holds are in the result. `log` gives
+    the newest lines of pluto's log, oldest first; it is called once at most, and only when a connection is not well.
     """
     parts = _parts(answer)
     ike_sas = {sa.serial: sa for sa in answer.ike_sas} if answer else {}
-    missing: set[int] = set()
-    if answer is not None and kernel_spis is not None:
-        missing = {child.serial for child in answer.missing(kernel_spis)}
+    missing = {child.serial for child in answer.missing(kernel_spis)} if answer else set()
     result: dict[str, dict[str, t.Any]] = {}
     unwell = []
     for name in sorted({*configured, *parts}):
         if not wanted(name):
             continue
         held = parts.get(name, Parts())
-        entry = _entry(configured.get(name), held, ike_sas, certificates or {}, now)
+        entry = _entry(configured.get(name), held, ike_sas, certificates or {}, kernel_spis or {}, now)
         entry["state"] = _state(entry, held, pluto=answer is not None)
         cause = _cause(entry, held, missing, now, loading=loading)
         result[name] = entry
@@ -100,12 +98,19 @@ def _parts(answer: Answer | None) -> dict[str, Parts]:
 
 
 def _entry(
-    auto: str | None, held: Parts, ike_sas: t.Mapping[int, IkeSa], certificates: t.Mapping[str, int], now: float
+    auto: str | None,
+    held: Parts,
+    ike_sas: t.Mapping[int, IkeSa],
+    certificates: t.Mapping[str, int],
+    spis: t.Mapping[tuple[str, int], int],
+    now: float,
 ) -> dict[str, t.Any]:
     """The facts that need no judgement."""
     by_part = {(part.name, part.instance): part for part in held.loaded}
     first = held.permanent[0] if held.permanent else held.loaded[0] if held.loaded else None
-    used = [now - child.used for child in held.children if child.used is not None]
+    # Openswan tells it; of Libreswan's tunnels the kernel knows
+    used = [int(now) - child.used for child in held.children if child.used is not None]
+    used += [spis.get(half, 0) for child in held.children for half in child.halves]
     return {
         "declared": auto is not None,
         "auto": auto,
@@ -126,7 +131,7 @@ def _entry(
         "child_sas": [_child(child, by_part) for child in held.children],
         "bytes_in": sum(child.bytes_in or 0 for child in held.children),
         "bytes_out": sum(child.bytes_out or 0 for child in held.children),
-        "last_traffic": int(max(used)) if used else None,
+        "last_traffic": max(used, default=0) or None,
         "instances": len(held.loaded) - len(held.permanent),
         "expansions": sum(part.name != parent(part.name) for part in held.permanent),
     }

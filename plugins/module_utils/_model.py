@@ -195,11 +195,13 @@ class Answer(t.NamedTuple):
     unknown: tuple[str, ...] = ()
     """The first of them."""
 
-    def missing(self, kernel_spis: t.Collection[tuple[str, int]]) -> tuple[ChildSa, ...]:
+    def missing(self, kernel_spis: t.Optional[t.Collection[tuple[str, int]]]) -> tuple[ChildSa, ...]:
         """Established Child SAs of which the kernel, which has these destination addresses and SPIs, lacks a half.
 
-        Only those whose SPIs and addresses pluto told.
+        Only those whose SPIs and addresses pluto told; none when the kernel was not looked at (None).
         """
+        if kernel_spis is None:
+            return ()
         return tuple(child for child in self.child_sas if any(half not in kernel_spis for half in child.halves))
 
 
@@ -292,8 +294,10 @@ class Contents(t.NamedTuple):
     """By reqid."""
     offloaded: int = 0
     """How many SAs a network device works on."""
-    spis: frozenset[tuple[str, int]] = frozenset()
-    """Destination address and SPI of every mature ESP or AH SA."""
+    spis: t.Optional[t.Mapping[tuple[str, int], int]] = None
+    """Destination address and SPI of every mature ESP or AH SA, and when it last carried a packet, in seconds since the
+    epoch; 0: never, or the kernel does not tell. Where it does not tell of the SA, as before Linux 6.2, it is when a
+    packet last met a pluto's policies of its reqid, whatever their direction. None: not looked at, as in KLIPS."""
     own_spis: frozenset[tuple[str, int]] = frozenset()
     """Those of them that a pluto made."""
     asked: frozenset[int] = frozenset()

@@ -52,6 +52,8 @@ class XfrmMessage(enum.IntEnum):
 XFRMA_SAD_CNT = 1
 XFRMA_SPD_INFO = 1
 XFRMA_TMPL = 5
+XFRMA_LASTUSED = 15
+"""Of SAs that have carried something, since Linux 6.2 ("xfrm: update x->lastused for every packet")."""
 XFRMA_MARK = 21
 XFRMA_OFFLOAD_DEV = 28
 XFRMA_IF_ID = 31
@@ -60,6 +62,7 @@ XFRMA_ALG = frozenset({1, 2, 3, 18, 20})
 XFRM_POLICY_TYPE_SUB = 1
 
 U32 = struct.Struct("=I")
+U64 = struct.Struct("=Q")
 XFRMU_SPDINFO = struct.Struct("=6I")
 USERSA_INFO = struct.Struct("=56x16s4sB3x16x64x32x12x4xIH10x")
 """id.daddr, id.spi, id.proto, reqid, family."""
@@ -69,8 +72,9 @@ USERSA_ID = struct.Struct("=16s4sHBx")
 USERSA_FLUSH = struct.Struct("=B3x")
 USERPOLICY_INFO = struct.Struct("=56s64x32xIIBB6x")
 """sel, priority, index, dir, action."""
-POLICY_START = struct.Struct("=156xI8x2xH20xB23xI")
-"""index, then of the first attribute: its kind, and if that is XFRMA_TMPL, id.proto and reqid of the first template."""
+POLICY_START = struct.Struct("=144xQ4xI8x2xH20xB23xI")
+"""curlft.use_time, index, then of the first attribute: its kind, and if that is XFRMA_TMPL, id.proto and reqid of the
+first template."""
 USERPOLICY_ID = struct.Struct("=56xIB3x")
 """index, dir."""
 USERPOLICY_TYPE = struct.Struct("=B5x")
@@ -98,7 +102,7 @@ class XfrmSocket:
         """What is in the tables, in one pass over each, but for the lists."""
         check_layout()
         totals: dict[int, list[int]] = {}
-        spis, own_spis = set(), set()
+        spis, own_spis = {}, set()
         larval = offloaded = foreign = 0
         for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETSA, XfrmMessage.XFRM_MSG_NEWSA):
             daddr, spi, proto, size, packets, reqid, family = unpack(USERSA_TOTAL, body)
@@ -115,9 +119,11 @@ class XfrmSocket:
             total[1] += size
             total[2] += packets
             if proto in (socket.IPPROTO_ESP, socket.IPPROTO_AH):
-                spis.add((family, daddr, spi))
+                half = address_of(family, daddr), int.from_bytes(spi, "big")
+                at = kinds.get(XFRMA_LASTUSED)
+                spis[half] = reqid, unpack(U64, body[slice(*at)])[0] if at else 0
                 if own:
-                    own_spis.add((family, daddr, spi))
+                    own_spis.add(half)
         foreign_policies, asked = self._asked()
         return Contents(
             tables=self.sizes(),
@@ -126,24 +132,28 @@ class XfrmSocket:
             foreign_policies=foreign_policies,
             totals=tuple(Total(reqid, *totals[reqid]) for reqid in sorted(totals)),
             offloaded=offloaded,
-            spis=frozenset(map(_spi, spis)),
-            own_spis=frozenset(map(_spi, own_spis)),
-            asked=asked,
+            spis={half: used or asked.get(reqid, 0) for half, (reqid, used) in spis.items()},
+            own_spis=frozenset(own_spis),
+            asked=frozenset(asked),
         )
 
-    def _asked(self) -> tuple[int, frozenset[int]]:
-        """How many policies are foreign, and the reqids of the SAs that own ones ask for."""
-        foreign, asked = 0, set()
+    def _asked(self) -> tuple[int, dict[int, int]]:
+        """How many policies are foreign; the reqids of the SAs that own ones ask for, and when these last met a packet.
+
+        The kernel notes the last one for a policy; curlft.use_time of an SA is that of the first.
+        """
+        foreign = 0
+        asked: dict[int, int] = {}
         for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETPOLICY, XfrmMessage.XFRM_MSG_NEWPOLICY):
             if len(body) >= POLICY_START.size:
                 # nearly all are a tunnel's, and the whole of a policy takes four times as long to read
-                index, kind, proto, reqid = POLICY_START.unpack_from(body)
+                used, index, kind, proto, reqid = POLICY_START.unpack_from(body)
                 if kind == XFRMA_TMPL and own_reqid(proto, reqid) and index & 7 <= XFRM_POLICY_FWD:
-                    asked.add(reqid)
+                    asked[reqid] = max(used, asked.get(reqid, 0))
                     continue
             policy = _policy(body)
             foreign += not (policy.of_socket or policy.own)
-        return foreign, frozenset(asked)
+        return foreign, asked
 
     def leftovers(self, interfaces: tuple[str, ...]) -> Leftovers:
         """Count own and foreign SAs and policies."""
@@ -197,12 +207,6 @@ def _policy(body: memoryview) -> Policy:
         for daddr, proto, _family, saddr, reqid, mode in unpack_all(USER_TMPL, found.pop(XFRMA_TMPL, b""))
     )
     return Policy(selector, priority, index, direction, action, templates, tuple(found.items()))
-
-
-def _spi(identity: tuple[int, bytes, bytes]) -> tuple[str, int]:
-    """Destination address and SPI, from family and what the kernel has of both."""
-    family, daddr, spi = identity
-    return address_of(family, daddr), int.from_bytes(spi, "big")
 
 
 def address_of(family: int, address: bytes) -> str:

@@ -28,6 +28,7 @@ XFRMA_ALG_COMP = 3
 XFRMA_ENCAP = 4
 XFRMA_TMPL = 5
 XFRMA_REPLAY_VAL = 10
+XFRMA_LASTUSED = 15
 XFRMA_ALG_AEAD = 18
 XFRMA_ALG_AUTH_TRUNC = 20
 XFRMA_MARK = 21
@@ -37,13 +38,16 @@ XFRMA_OFFLOAD_DEV = 28
 XFRMA_IF_ID = 31
 ALGORITHMS = (XFRMA_ALG_AEAD, XFRMA_ALG_CRYPT, XFRMA_ALG_AUTH, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_COMP)
 PLAIN = frozenset(
-    (XFRMA_ENCAP, XFRMA_TMPL, XFRMA_REPLAY_VAL, XFRMA_MARK, XFRMA_REPLAY_ESN_VAL, XFRMA_OFFLOAD_DEV, XFRMA_IF_ID)
+    (
+        *(XFRMA_ENCAP, XFRMA_TMPL, XFRMA_REPLAY_VAL, XFRMA_LASTUSED, XFRMA_MARK, XFRMA_REPLAY_ESN_VAL),
+        *(XFRMA_OFFLOAD_DEV, XFRMA_IF_ID),
+    )
 )
 """Attributes that hold no key, and are read."""
 NAME_SIZE = 64
 
-USERSA_INFO = struct.Struct("=56x16s4sB3x16s64x4Q3I4xIHBBB7x")
-"""id.daddr, id.spi, id.proto, saddr, bytes, packets, add_time, use_time, three counters of errors (replay_window,
+USERSA_INFO = struct.Struct("=56x16s4sB3x16s64x3Q8x3I4xIHBBB7x")
+"""id.daddr, id.spi, id.proto, saddr, bytes, packets, add_time, three counters of errors (replay_window,
 replay, integrity_failed), reqid, family, mode, replay_window, flags."""
 USERPOLICY_INFO = struct.Struct("=56s64x4QIIBBBB4x")
 """sel, bytes, packets, add_time, use_time, priority, index, dir, action, flags, share."""
@@ -57,6 +61,7 @@ REPLAY_STATE_ESN = struct.Struct("=6I")
 """bmp_len, oseq, seq, oseq_hi, seq_hi, replay_window."""
 MARK = struct.Struct("=II")
 U32 = struct.Struct("=I")
+U64 = struct.Struct("=Q")
 S32 = struct.Struct("=i")
 ADDRESS_FILTER = struct.Struct("=16s16sHBB")
 """saddr, daddr, family, splen, dplen."""
@@ -130,7 +135,7 @@ def sa_filters(network: Network | None) -> tuple[bytes, ...]:
 
 def read_sa(body: memoryview) -> dict[str, t.Any]:
     """The SA of a message's body; KernelError when that is cut short."""
-    daddr, spi, proto, saddr, size, packets, added, used, *errors, reqid, family, mode, window, flags = unpack(
+    daddr, spi, proto, saddr, size, packets, added, *errors, reqid, family, mode, window, flags = unpack(
         USERSA_INFO, body
     )
     names, found = _read(body, USERSA_INFO.size)
@@ -149,7 +154,8 @@ def read_sa(body: memoryview) -> dict[str, t.Any]:
         "bytes": size,
         "packets": packets,
         "added": added,
-        "last_used": used or None,
+        # curlft.use_time of an SA is the first use
+        "last_used": _value(U64, found.get(XFRMA_LASTUSED)),
         "replay_window": window,
         "sequence_in": inbound,
         "sequence_out": outbound,

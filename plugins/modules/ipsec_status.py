@@ -228,7 +228,15 @@ ipsec:
       description: The service manager's own view, null when it has no unit for pluto.
       type: dict
       returned: subset min
-      sample: {name: ipsec.service, active: active, sub: running, enabled: true, main_pid: 814, restarts: 0}
+      sample:
+        name: ipsec.service
+        active: active
+        sub: running
+        enabled: true
+        masked: false
+        main_pid: 814
+        restarts: 0
+        result: success
     enabled:
       description: Whether IPsec starts at boot, null when the service manager has no unit for pluto.
       type: bool
@@ -326,15 +334,7 @@ ipsec:
       description:
         - Every connection that the configuration declares or that pluto holds, by name.
           Instances, and expansions of C(subnets=) such as C(net/1x2), belong to their connection.
-        - Its C(state) is V(established), V(partial) (some expansions only), V(connecting), V(down), V(ondemand)
-          (waits for traffic), V(waiting) (waits for the peer, or for an order), V(unloaded) (by C(auto=ignore)),
-          V(rejected) (pluto should hold it and does not), or V(stopped) (pluto does not run or does not answer).
-        - Its C(well) is whether it is as the configuration wants it. When not, C(reason) has the C(id), a C(message),
-          its C(cure), and the line of pluto's C(log) that shows it, where there is one.
-        - C(id) is V(no-answer), V(no-proposal), V(authentication-failed), V(unoriented), V(traffic-selectors),
-          V(certificate-missing), V(certificate-expired), V(interface-missing), V(rejected), V(kernel-sa-missing),
-          V(not-started) or V(unknown).
-        - Times are seconds since the epoch, C(age) and C(rekey_in) are seconds. Null is what is not known.
+        - Times are seconds since the epoch. Null is what is not known.
       type: dict
       returned: subset connections
       sample:
@@ -347,10 +347,304 @@ ipsec:
           state: established
           well: true
           reason: null
+          local:
+            address: 192.0.2.1
+            id: "@office"
+            subnets: [10.1.0.0/24]
+            auth: rsasig
+            interface: eth0
+            certificate: office
+            certificate_expires: 1827536000
+          remote: {address: 192.0.2.2, id: "@plant", subnets: [10.2.0.0/24], auth: rsasig}
+          ike:
+            serial: 1
+            state: established
+            version: 2
+            established: 1796000000
+            age: 60
+            algorithms: AES_GCM_16_256-HMAC_SHA2_512-DH19
+            rekey_in: 28200
+            peer: 192.0.2.2
+            initiator: null
+          child_sas:
+            - serial: 2
+              connection: '"office"'
+              state: established
+              added: 1796000000
+              bytes_in: 168
+              bytes_out: 168
+              rekey_in: 28100
+              algorithms: AES_GCM_16_256-NONE
+              spi_in: "0x5a7e0001"
+              spi_out: "0x5a7e0002"
+              reqid: null
+              peer: 192.0.2.2
+              lease: null
+              username: null
           bytes_in: 168
           bytes_out: 168
           last_traffic: 1796000060
-          child_sas: [{serial: 2, connection: office, spi_in: "0x5a7e0001", spi_out: "0x5a7e0002", bytes_in: 168}]
+          instances: 0
+          expansions: 0
+      contains:
+        NAME:
+          description: The connection of this name. Every connection has all of these keys.
+          type: dict
+          returned: subset connections
+          contains:
+            declared:
+              description: Whether the configuration has it.
+              type: bool
+              returned: subset connections
+            auto:
+              description: The newest word for its C(auto=), V(ignore), V(add), V(keep), V(ondemand) or V(start),
+                null when it is not declared.
+              type: str
+              returned: subset connections
+            loaded:
+              description: Whether pluto holds it.
+              type: bool
+              returned: subset connections
+            routed:
+              description: Whether packets for it are taken, by a tunnel or by what waits for the first packet.
+              type: bool
+              returned: subset connections
+            established:
+              description: Whether it has a Child SA.
+              type: bool
+              returned: subset connections
+            state:
+              description:
+                - V(established), V(partial) (some expansions only), V(connecting), V(down), V(ondemand)
+                  (waits for traffic), V(waiting) (waits for the peer, or for an order), V(unloaded) (by
+                  C(auto=ignore)), V(rejected) (pluto should hold it and does not), or V(stopped) (pluto does not run
+                  or does not answer).
+              type: str
+              returned: subset connections
+            well:
+              description: Whether it is as the configuration wants it.
+              type: bool
+              returned: subset connections
+            reason:
+              description: Why it is not well, null when it is.
+              type: dict
+              returned: subset connections
+              contains:
+                id:
+                  description:
+                    - V(no-answer), V(no-proposal), V(authentication-failed), V(unoriented), V(traffic-selectors),
+                      V(certificate-missing), V(certificate-expired), V(interface-missing), V(rejected),
+                      V(kernel-sa-missing), V(not-started) or V(unknown).
+                  type: str
+                  returned: when the connection is not well
+                message:
+                  description: What is wrong.
+                  type: str
+                  returned: when the connection is not well
+                cure:
+                  description: What to do.
+                  type: str
+                  returned: when the connection is not well
+                log:
+                  description:
+                    - The line of pluto's log that shows it, null where there is none.
+                    - Libreswan 5.2 logs none for V(unoriented), which it tells in its status.
+                      No version has one for V(not-started) and V(kernel-sa-missing).
+                  type: str
+                  returned: when the connection is not well
+            local:
+              description: This gateway's end.
+              type: dict
+              returned: subset connections
+              contains:
+                address:
+                  description: Its address as pluto holds it, or a word such as V(%any), null when it is not loaded.
+                  type: str
+                  returned: subset connections
+                id:
+                  description: Its IKE identity.
+                  type: str
+                  returned: subset connections
+                subnets:
+                  description: What is behind it, of all expansions and instances.
+                  type: list
+                  elements: str
+                  returned: subset connections
+                auth:
+                  description: How it authenticates itself, by ipsec.conf's word, such as V(secret), V(rsasig), V(ecdsa)
+                    or V(null).
+                  type: str
+                  returned: subset connections
+                interface:
+                  description: The network interface that the connection uses, null when pluto has found none for it.
+                  type: str
+                  returned: subset connections
+                certificate:
+                  description: Nickname of its certificate in the NSS database, null when it has none.
+                  type: str
+                  returned: subset connections
+                certificate_expires:
+                  description: When that expires.
+                  type: int
+                  returned: subset connections
+            remote:
+              description: The peer's end, as the configuration has it.
+              type: dict
+              returned: subset connections
+              contains:
+                address:
+                  description: See C(address) of the local end.
+                  type: str
+                  returned: subset connections
+                id:
+                  description: See C(id) of the local end.
+                  type: str
+                  returned: subset connections
+                subnets:
+                  description: See C(subnets) of the local end.
+                  type: list
+                  elements: str
+                  returned: subset connections
+                auth:
+                  description: See C(auth) of the local end.
+                  type: str
+                  returned: subset connections
+            ike:
+              description: The IKE SA of its newest Child SA, else its own newest one, null when there is none.
+                Connections between the same gateways may share one.
+              type: dict
+              returned: subset connections
+              contains:
+                serial:
+                  description: The number that pluto gives it, C(#1).
+                  type: int
+                  returned: when there is an IKE SA
+                state:
+                  description: V(established) or V(half-open).
+                  type: str
+                  returned: when there is an IKE SA
+                version:
+                  description: Of IKE, V(1) or V(2).
+                  type: int
+                  returned: when there is an IKE SA
+                established:
+                  description: When it was established, null where C(age) is.
+                  type: int
+                  returned: when there is an IKE SA
+                age:
+                  description:
+                    - Seconds since it was established.
+                    - Pluto prints no such time. It follows from the lifetime and the time to the end of it, where pluto
+                      prints both, as Libreswan 4.10 and 5.2 do for IKEv2.
+                    - Null for IKEv1 on all versions, and for everything on Libreswan 4.3 and on Openswan.
+                  type: int
+                  returned: when there is an IKE SA
+                algorithms:
+                  description: Encryption, PRF or integrity, and group, as pluto prints them, null until it is
+                    established.
+                  type: str
+                  returned: when there is an IKE SA
+                rekey_in:
+                  description: Seconds until it is rekeyed or replaced, null where pluto does not tell.
+                  type: int
+                  returned: when there is an IKE SA
+                peer:
+                  description: The peer's address.
+                  type: str
+                  returned: when there is an IKE SA
+                initiator:
+                  description: Whether this gateway began it, null where pluto does not tell, as of an established one
+                    of IKEv2.
+                  type: bool
+                  returned: when there is an IKE SA
+            child_sas:
+              description: Its established Child SAs, by number. While one is replaced there are two.
+              type: list
+              elements: dict
+              returned: subset connections
+              contains:
+                serial:
+                  description: The number that pluto gives it, C(#2).
+                  type: int
+                  returned: when there is a Child SA
+                connection:
+                  description: The connection's name in quotes, with expansion and instance, as pluto prints it.
+                  type: str
+                  returned: when there is a Child SA
+                state:
+                  description: V(established).
+                  type: str
+                  returned: when there is a Child SA
+                added:
+                  description: When it was established.
+                  type: int
+                  returned: when there is a Child SA
+                bytes_in:
+                  description: Bytes that came in through it.
+                  type: int
+                  returned: when there is a Child SA
+                bytes_out:
+                  description: Bytes that went out through it.
+                  type: int
+                  returned: when there is a Child SA
+                rekey_in:
+                  description: Seconds until it is rekeyed or replaced, null where pluto does not tell.
+                  type: int
+                  returned: when there is a Child SA
+                algorithms:
+                  description: Encryption and integrity, as pluto prints them.
+                  type: str
+                  returned: when there is a Child SA
+                spi_in:
+                  description: SPI of the kernel SA for what comes in.
+                  type: str
+                  returned: when there is a Child SA
+                spi_out:
+                  description: SPI of the kernel SA for what goes out.
+                  type: str
+                  returned: when there is a Child SA
+                reqid:
+                  description: The reqid of its kernel SAs, null where pluto does not tell, as up to Libreswan 5.2.
+                  type: int
+                  returned: when there is a Child SA
+                peer:
+                  description: The peer's address.
+                  type: str
+                  returned: when there is a Child SA
+                lease:
+                  description: The address that the peer was given, null when there is none.
+                  type: str
+                  returned: when there is a Child SA
+                username:
+                  description: The peer's name by XAUTH, null when there is none.
+                  type: str
+                  returned: when there is a Child SA
+            bytes_in:
+              description: Bytes that came in through its established Child SAs.
+              type: int
+              returned: subset connections
+            bytes_out:
+              description: Bytes that went out through its established Child SAs.
+              type: int
+              returned: subset connections
+            last_traffic:
+              description:
+                - When its established Child SAs last carried a packet, in either direction, null when they have carried
+                  none.
+                - The kernel's SAs tell it since Linux 6.2. Before, and for SAs without a packet, it is when a packet
+                  last met their policies, which the kernel need not ask for each packet that the gateway itself sends.
+                - Of KLIPS, it is what Openswan tells, else null.
+              type: int
+              returned: subset connections
+            instances:
+              description: How many instances it has, one for each peer of a template such as C(right=%any).
+              type: int
+              returned: subset connections
+            expansions:
+              description: How many connections pluto has made of it for C(subnets=) or a group, 0 when there is
+                nothing to expand.
+              type: int
+              returned: subset connections
     kernel:
       description: The kernel's IPsec part, whoever filled it. Policies and SAs are foreign when no pluto made them.
       type: dict
@@ -428,7 +722,9 @@ ipsec:
           returned: subset kernel
           sample: 30
         sa_list:
-          description: SAs one by one, as many as O(list_limit) and O(list_address) let through.
+          description:
+            - SAs one by one, as many as O(list_limit) and O(list_address) let through.
+            - C(last_used) is null where an SA has carried nothing, and on Linux before 6.2, which does not tell.
           type: list
           elements: dict
           returned: subset kernel with O(list_limit)
@@ -457,7 +753,7 @@ ipsec:
               if_id: null
               offload: null
         policy_list:
-          description: Policies one by one, but for those of sockets.
+          description: Policies one by one, but for those of sockets. C(last_used) is when a packet last met it.
           type: list
           elements: dict
           returned: subset kernel with O(list_limit)
@@ -492,7 +788,10 @@ ipsec:
           returned: subset links
           sample: [{name: ipsec1, kind: xfrm, if_id: 1, link: eth0, up: true, mtu: 1400, addresses: [10.9.0.1/30]}]
     host:
-      description: The host's own settings that decide whether traffic reaches and leaves tunnels.
+      description:
+        - The host's own settings that decide whether traffic reaches and leaves tunnels.
+        - The interfaces on which pluto listens are RV(ipsec.interfaces). The one that a connection uses is
+          C(interface) of its C(local) in RV(ipsec.connections).
       type: dict
       returned: subset host or firewall
       contains:

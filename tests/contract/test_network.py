@@ -52,7 +52,8 @@ def look(script: str) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
 
 def test_settings_are_those_of_the_namespace() -> None:
     settings, firewall = look(
-        "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.send_redirects=0;"
+        "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.all.send_redirects=0 "
+        "net.ipv4.conf.eth0.accept_redirects=0 net.ipv4.conf.lo.accept_redirects=1;"
         "ip route add default via 192.0.2.254 metric 7; ip route add default dev eth0 metric 9;"
         "ip -6 addr add 2001:db8::1/64 dev eth0 nodad; ip -6 route add default via 2001:db8::fe metric 5;"
         "ip route add blackhole default metric 1"
@@ -61,6 +62,7 @@ def test_settings_are_those_of_the_namespace() -> None:
     assert settings["rp_filter"]["eth0"] == 2
     assert settings["send_redirects"]["all"] == 0
     assert {"all", "default", "eth0", "lo"} <= set(settings["accept_redirects"])
+    assert (settings["accept_redirects"]["eth0"], settings["accept_redirects"]["lo"]) == (0, 1)
     assert settings["default_route"] == [
         {"family": "ipv4", "interface": "eth0", "gateway": "192.0.2.254", "metric": 7},
         {"family": "ipv4", "interface": "eth0", "gateway": None, "metric": 9},

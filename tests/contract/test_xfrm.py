@@ -63,7 +63,10 @@ def inside(script: str, commands: t.Iterable[str], *arguments: str) -> t.Any:
     argv = [sys.executable, "-c", script, json.dumps([command.split() for command in commands]), *arguments]
     done = subprocess.run(
         ["unshare", "--net", *argv],
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT / ".ansible/collections")},
+        env={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": f"{ROOT / '.ansible/collections'}:{ROOT / 'tests'}",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -96,6 +99,67 @@ def test_policies_and_sas_are_counted_by_kind() -> None:
         # larval, for the machine's own kernel may lack ESP; the gateways of the lab have real ones
         "ip xfrm state allocspi src 127.0.0.1 dst 127.0.0.2 proto esp mode tunnel",
     ) == {"sas": 1, "policies_in": 1, "policies_out": 2, "policies_fwd": 1, "policies_socket": 0}
+
+
+def test_what_xfrm_dropped_and_how_long_a_larval_sa_lives() -> None:
+    """A policy that blocks, and a packet that meets it on the loopback."""
+    script = f"""
+import json, socket, subprocess, sys
+from {MODULE_UTILS}._model import Listing
+from {MODULE_UTILS}._xfrm import XfrmKernel
+kernel = XfrmKernel(None)
+looks = [kernel.contents(Listing())]
+for argv in json.loads(sys.argv[1]):
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for _packet in range(2):
+        try:
+            sock.sendto(b"", ("127.0.0.2", 9))
+        except PermissionError:
+            pass
+looks.append(kernel.contents(Listing()))
+print(json.dumps([[dict(look.statistics), look.acq_expires] for look in looks]))
+"""
+    commands = (
+        # as on other devices
+        "sysctl -qw net.ipv4.conf.lo.disable_xfrm=0",
+        "ip link set lo up",
+        "ip xfrm policy add src 127.0.0.0/8 dst 127.0.0.2 dir out action block",
+        "sysctl -qw net.core.xfrm_acq_expires=77",
+    )
+    assert inside(script, commands) == [[{}, 30], [{"XfrmOutPolBlock": 2}, 77]]
+
+
+def test_pyroute2_is_imported_for_links_alone() -> None:
+    script = f"""
+import json, sys
+from contract.contract import run_command
+from {MODULE_UTILS}._commands import LocalCommands
+from {MODULE_UTILS}._errors import DependencyError
+from {MODULE_UTILS}._facts import DEFAULT, SUBSETS, Request, gather
+from {MODULE_UTILS}._module import local_host
+
+class Absent:
+    asked = []
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pyroute2":
+            self.asked.append(name)
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+found = []
+for subsets in (("min",), ("min", *DEFAULT), ("min", *set(SUBSETS) - {{"links"}}), ("links",)):
+    try:
+        gathered = gather(local_host(LocalCommands(run_command), backend="xfrm"), Request(frozenset(subsets)))
+        said = sorted(set(gathered["gathered"]) - {{"min"}})
+    except DependencyError as exc:
+        said = "pyroute2" in str(exc)
+    found.append([said, bool(Absent.asked)])
+print(json.dumps(found))
+"""
+    default = ["connections", "daemon", "host", "kernel"]
+    every = ["connections", "daemon", "firewall", "host", "kernel"]
+    assert inside(script, ()) == [[[], False], [default, False], [every, False], [True, True]]
 
 
 ADD = "ip xfrm policy add"

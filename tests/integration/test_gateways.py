@@ -209,14 +209,30 @@ def test_the_options_that_are_seldom_given(suites: Lab) -> None:
                         "ip xfrm policy flush; ip xfrm state flush")  # fmt: skip
 
 
+def ages(lab: Lab) -> dict[str, int]:
+    """Seconds since the pluto of each gateway was started, as ps has them."""
+    look = "ps -o etimes= -p $(pidof pluto)"
+    return {name: int(gateway.run(look).stdout) for name, gateway in lab.gateways.items()}
+
+
 def test_status_is_the_same_in_check_mode_and_as_facts(suites: Lab) -> None:
+    """While pluto runs, with a connection; and its uptime is that of the process."""
+    setup(suites, "state=started")
+    before = ages(suites)
     wet, dry = (ad_hoc(suites, "xswan.ipsec.ipsec_status", "", *options) for options in ((), ("--check",)))
-    for result in (*wet.values(), *dry.values()):
-        assert result["changed"] is False
-        assert result["ansible_facts"]["ipsec"] == result["ipsec"]
-        # time passes between the two
-        for clock in ("at", "uptime"):
-            del result["ipsec"][clock], result["ansible_facts"]["ipsec"][clock]
+    after = ages(suites)
+    for results in (wet, dry):
+        assert sorted(results) == sorted(suites.gateways)
+        for name, result in results.items():
+            assert result["changed"] is False
+            assert result["ansible_facts"]["ipsec"] == result["ipsec"]
+            facts = result["ipsec"]
+            assert (facts["state"], facts["connections"]["one"]["loaded"]) == ("running", True)
+            # both are rounded
+            assert before[name] - 1 <= facts["uptime"] <= after[name] + 1
+            # time passes between the two
+            for clock in ("at", "uptime"):
+                del facts[clock], result["ansible_facts"]["ipsec"][clock]
     assert wet == dry
 
 

@@ -28,6 +28,15 @@ KEY = b"in-plain-sight!!"
 """16 bytes that are text, so that they would be seen wherever they came raw into an output."""
 SA = "src 203.0.113.1 dst 203.0.113.9 proto esp spi 0x1234 reqid 77 mode tunnel"
 SECOND = SA.replace("0x1234", "0x1235")
+TRAP = """
+conn trap
+    left={own}
+    right=203.0.113.9
+    rightsubnet=198.51.100.0/24
+    authby=secret
+    ikev2=insist
+    auto=ondemand
+"""
 ADD = f"""
 ip xfrm state add {SA} enc 'cbc(aes)' 0x{KEY.hex()} auth-trunc 'hmac(sha256)' 0x{(KEY * 2).hex()} 128
 ip xfrm state add {SECOND} aead 'rfc4106(gcm(aes))' 0x{KEY.hex()}00000000 128
@@ -110,9 +119,12 @@ def test_facts_are_those_of_ip_and_of_pluto(tunnels: Lab) -> None:
         assert all(sa["own"] and not sa["larval"] and sa["algorithms"] for sa in kernel["sa_list"])
         policies = gateway.run("ip xfrm policy list nosock | grep -c ^src").stdout
         assert len(kernel["policy_list"]) == int(policies)
-        traffic = gateway.run("ipsec whack --trafficstatus").stdout
-        for connection, size_in, size_out in re.findall(r'"([^"]+)".*inBytes=(\d+), outBytes=(\d+)', traffic):
+        said = gateway.run("ipsec whack --trafficstatus").stdout
+        traffic = re.findall(r'"([^"]+)".*inBytes=(\d+), outBytes=(\d+)', said)
+        assert sorted(connection for connection, _in, _out in traffic) == sorted(found["connections"])
+        for connection, size_in, size_out in traffic:
             (child,) = found["connections"][connection]["child_sas"]
+            assert child["added"] <= found["connections"][connection]["last_traffic"] <= found["at"]
             assert (child["bytes_in"], child["bytes_out"]) == (int(size_in), int(size_out))
             assert {int(child["spi_in"], 16), int(child["spi_out"], 16)} <= {sa.spi for sa in sas}
             assert found["connections"][connection]["well"] is True
@@ -175,6 +187,42 @@ def test_a_key_is_never_shown(tunnels: Lab) -> None:
     assert [text for text in spellings(KEY) if text in run.text] == []
 
 
+def test_a_trap_brings_no_finding(tunnels: Lab) -> None:
+    """Its policies have no SA, and need none until the first packet."""
+
+    def add(gateway: Gateway) -> None:
+        gateway.run("cat >/tmp/trap.conf", stdin=TRAP.format(own=gateway.spec.wan.ip))
+        gateway.run("ipsec addconn --config /tmp/trap.conf trap; ipsec whack --name trap --route")
+
+    try:
+        each(tunnels, add)
+        found = look(tunnels, "gather_subset=connections,kernel list_limit=1000")
+    finally:
+        each(tunnels, lambda gateway: gateway.run("ipsec whack --name trap --delete; rm /tmp/trap.conf"))
+    for facts in found.values():
+        assert (facts["state"], facts["findings"]) == ("running", [])
+        trap = facts["connections"]["trap"]
+        assert (trap["state"], trap["routed"], trap["established"], trap["well"]) == ("ondemand", True, False, True)
+        policies = [policy for policy in facts["kernel"]["policy_list"] if policy["destination"] == "198.51.100.0/24"]
+        assert [policy["direction"] for policy in policies] == ["out"]
+        assert policies[0]["templates"]
+
+
+def test_an_sa_of_a_pluto_that_this_one_does_not_know_is_named(tunnels: Lab) -> None:
+    """One with a reqid of pluto's range, as a pluto leaves it that was killed."""
+    orphan = SA.replace("0x1234", "0x2001").replace("reqid 77", "reqid 17389")
+    each(tunnels, lambda gateway: gateway.run(f"ip xfrm state add {orphan} aead 'rfc4106(gcm(aes))' 0x{'5a' * 20} 128"))
+    try:
+        found = look(tunnels)
+    finally:
+        each(tunnels, lambda gateway: gateway.run(f"ip xfrm state delete {orphan.partition(' reqid')[0]}"))
+    for facts in found.values():
+        (finding,) = facts["findings"]
+        assert (finding["id"], finding["severity"]) == ("kernel-sa-without-child-sa", "warning")
+        assert "0x00002001 to 203.0.113.9" in finding["message"]
+    assert [facts["findings"] for facts in look(tunnels).values()] == [[]] * 3
+
+
 def test_a_kernel_sa_that_was_deleted_is_missed(tunnels: Lab) -> None:
     def delete(gateway: Gateway) -> None:
         own = str(gateway.spec.wan.ip)
@@ -188,3 +236,21 @@ def test_a_kernel_sa_that_was_deleted_is_missed(tunnels: Lab) -> None:
         unwell = {name: entry for name, entry in facts["connections"].items() if not entry["well"]}
         assert [entry["reason"]["id"] for entry in unwell.values()] == ["kernel-sa-missing"]
         assert next(iter(unwell)) in facts["findings"][0]["message"]
+
+
+def test_policies_whose_sas_are_gone_are_named(tunnels: Lab) -> None:
+    """Both SAs of a tunnel, deleted from under its policies. The last test here: the tunnel is of no more use."""
+
+    def delete(gateway: Gateway) -> int:
+        sas = listed(gateway)
+        reqid = sas[0].reqid
+        for sa in sas:
+            if sa.reqid == reqid:
+                gateway.run(f"ip xfrm state delete src {sa.source} dst {sa.destination} proto esp spi {sa.spi}")
+        return reqid
+
+    reqids = each(tunnels, delete)
+    for name, facts in look(tunnels).items():
+        messages = {finding["id"]: finding["message"] for finding in facts["findings"]}
+        assert sorted(messages) == ["child-sa-without-kernel-sa", "policy-without-sa"]
+        assert f"reqid {reqids[name]}:" in messages["policy-without-sa"]

@@ -120,7 +120,8 @@ def test_an_entry() -> None:
     assert entry["remote"] == {"address": "192.0.2.3", "id": "@t", "subnets": ["10.3.0.0/24"], "auth": "secret"}
     ike = entry["ike"]
     assert (ike["serial"], ike["state"], ike["version"], ike["peer"]) == (18, "established", 2, "192.0.2.3")
-    assert ike["established"] == NOW - ike["age"]
+    # ike_life: 28800s, REPLACE in 27734s
+    assert (ike["age"], ike["established"]) == (1066, 1795450834)
     (child,) = entry["child_sas"]
     assert child["connection"] == '"good-kt"'
     assert (child["serial"], child["added"], child["bytes_in"], child["bytes_out"]) == (41, 1795450763, 336, 336)
@@ -129,6 +130,18 @@ def test_an_entry() -> None:
     assert (entry["bytes_in"], entry["bytes_out"]) == (336, 336)
     certified = facts("4.10")["x509-kt"]["local"]
     assert (certified["certificate"], certified["certificate_expires"]) == ("k-good", 1798042653)
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "age"),
+    [("4.3", "good-bk", None), ("4.10", "good-kt", 1066), ("5.2", "good-kt", 1086)]
+    + [(version, f"v1good-{pair}", None) for version, pair in (("4.3", "bk"), ("4.10", "bk"), ("5.2", "tb"))],
+)
+def test_the_age_of_an_ike_sa_where_pluto_tells_enough(version: str, name: str, age: int | None) -> None:
+    """The status has the lifetime of 28800 s, and of IKEv2 the seconds to its end, but not of every version."""
+    ike = facts(version)[name]["ike"]
+    assert (ike["state"], ike["age"]) == ("established", age)
+    assert ike["established"] == (None if age is None else 1795451900 - age)
 
 
 def test_the_entry_is_json_and_its_form_is_always_the_same() -> None:
@@ -146,6 +159,7 @@ LOADED = Loaded("c", local=End("192.0.2.1"), remote=End("192.0.2.2"))
 CHILD = ChildSa("c", 2, 5, 10, 20, ike=1, local="192.0.2.1", remote="192.0.2.2", spi_in=0x10, spi_out=0x20)
 UP = Answer(connections=("c",), loaded=(LOADED._replace(routing="tunnel"),), child_sas=(CHILD,))
 HALF_OPEN = IkeSa("c", 1, established=False)
+DOWN = Answer(loaded=(LOADED,))
 
 
 def one(auto: str | None, answer: Answer | None, **options: t.Any) -> dict[str, t.Any]:
@@ -199,18 +213,42 @@ def test_while_pluto_is_still_loading_nothing_is_rejected() -> None:
 
 
 def test_a_kernel_without_a_half_of_a_tunnel() -> None:
-    both = frozenset(CHILD.halves)
-    assert both == {("192.0.2.1", 0x10), ("192.0.2.2", 0x20)}
+    both = dict.fromkeys(CHILD.halves, 0)
+    assert list(both) == [("192.0.2.1", 0x10), ("192.0.2.2", 0x20)]
     assert one("add", UP, kernel_spis=both)["well"] is True
     assert one("add", UP, kernel_spis=None)["well"] is True
     for lost in both:
-        entry = one("add", UP, kernel_spis=both - {lost})
+        rest = {half: used for half, used in both.items() if half != lost}
+        entry = one("add", UP, kernel_spis=rest)
         assert (entry["state"], entry["well"]) == ("established", False)
         assert entry["reason"]["id"] == "kernel-sa-missing"
         assert "`ipsec auto --up c`" in entry["reason"]["cure"]
-        assert UP.missing(both - {lost}) == (CHILD,)
+        assert UP.missing(rest) == (CHILD,)
     unknown = UP._replace(child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
     assert unknown.missing(frozenset()) == ()
+
+
+HERE, THERE = CHILD.halves
+OPENSWAN = UP._replace(child_sas=(CHILD._replace(used=40),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "spis", "last"),
+    [
+        (UP, {HERE: 1_795_451_000, THERE: 1_795_451_007}, 1_795_451_007),
+        (UP, {HERE: 1_795_451_009, THERE: 0, ("192.0.2.1", 0x99): 1_795_451_800}, 1_795_451_009),
+        (UP, {HERE: 0, THERE: 0}, None),
+        (UP, {}, None),
+        (UP, None, None),
+        (OPENSWAN, None, 1_795_451_860),
+        (DOWN, {HERE: 1_795_451_000}, None),
+        (None, None, None),
+    ],
+)
+def test_when_a_connection_last_carried_something(
+    answer: Answer | None, spis: dict[tuple[str, int], int] | None, last: int | None
+) -> None:
+    assert one("add", answer, kernel_spis=spis)["last_traffic"] == last
 
 
 def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
@@ -222,7 +260,7 @@ def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
 
     one("start", UP, log=log)
     one("start", None, log=log)
-    one("add", UP, log=log, kernel_spis=frozenset())
+    one("add", UP, log=log, kernel_spis={})
     assert asked == []
     connections({"a": "start", "b": "start"}, Answer(), now=NOW, log=log)
     assert asked == [""]
@@ -230,9 +268,6 @@ def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:
 
 def test_only_what_is_wanted() -> None:
     assert list(connections({"a": "add", "b": "add"}, UP, now=NOW, wanted=lambda name: name in "bc")) == ["b", "c"]
-
-
-DOWN = Answer(loaded=(LOADED,))
 
 
 @pytest.mark.parametrize(

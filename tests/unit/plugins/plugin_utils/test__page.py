@@ -104,6 +104,22 @@ def test_hostile_text_is_shown_as_it_is() -> None:
     assert document.text.count(HOSTILE.replace("\x1b", "?")) >= 10
 
 
+def test_bars_show_each_number_as_its_share_of_the_largest() -> None:
+    """A table of gateways, then one of tunnels; a number of 0 has no bar."""
+    office = connection(address(0), address(1), traffic=(1000, 250))
+    other = connection(address(0), address(9), traffic=(0, 250))
+    branch = connection(address(1), address(0), traffic=(125, 2000))
+    results = {"gw1": result(address(0), {"a": office, "b": other}), "gw2": result(address(1), {"a": branch})}
+    bars = [
+        (attributes["class"], attributes["style"])
+        for name, attributes in Document(page(fleet(results))).elements
+        if (attributes.get("class") or "").startswith("bar")
+    ]
+    gateways = [("bar in", "50.0"), ("bar out", "25.0"), ("bar in", "6.2"), ("bar out", "100.0")]
+    tunnels = [("bar in", "50.0"), ("bar out", "12.5"), ("bar out", "12.5"), ("bar in", "6.2"), ("bar out", "100.0")]
+    assert bars == [(kind, f"--w:{width}%") for kind, width in gateways + tunnels]
+
+
 def test_the_same_fleet_makes_the_same_page() -> None:
     assert page(fleet(made_up.office())) == page(fleet(made_up.office()))
 
