@@ -12,7 +12,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._status import summary
 from fake_host import FakeHost
 
 
-def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left() -> None:
+def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeHost()
     fake.run_pluto()
     host = fake.host()
@@ -21,7 +21,7 @@ def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left()
         fake.plutos.clear()
         return False
 
-    host.launcher.stop = never  # type: ignore[method-assign]
+    monkeypatch.setattr(host.launcher, "stop", never)
     with pytest.raises(DaemonError, match=r"no pluto runs, but systemd has not finished its stop in 20 s"):
         StopPluto(20, answers=True, flush="own").apply(host)
 
