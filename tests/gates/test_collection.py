@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gates.tools import BIN, environment, run
+from examples import commands
+from gates.tools import BIN, copy_checkout, environment, run
 from project import files
 
 MODULES = ("ipsec_setup", "ipsec_status")
@@ -118,6 +119,18 @@ def test_tarball_holds_the_project_and_nothing_else(tarball: Path) -> None:
     assert not product - packed
     assert {"README.md", "COPYING", "CHANGELOG.rst"} <= packed
     assert not {path for path in packed if path.startswith((".", "dev/", "demo/", "tests/output/"))}
+
+
+def test_installed_as_the_documents_say(tmp_path: Path) -> None:
+    """Their lines as they stand, in a clone; no release makes them wrong."""
+    collections = tmp_path / "collections"
+    env = environment(ANSIBLE_COLLECTIONS_PATH=str(collections))
+    lines = [command for command in commands() if command.startswith("ansible-galaxy ")]
+    assert [line.split()[2] for line in lines] == ["build", "install"]
+    clone = copy_checkout(tmp_path / "clone")
+    for line in lines:
+        run("bash", "-c", line, cwd=clone, env=env)
+    assert (collections / "ansible_collections/xswan/ipsec/plugins/modules/ipsec_setup.py").is_file()
 
 
 def test_installed_from_the_tarball(tarball: Path, tmp_path: Path, only_localhost: dict[str, str]) -> None:
