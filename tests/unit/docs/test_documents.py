@@ -128,6 +128,27 @@ def test_the_readme_names_the_versions_of_the_tests() -> None:
     assert (common, newest) == (DEV.pythons[0], CORES[cores[-1]].pythons[0])
 
 
+def mapped() -> list[str]:
+    """The folders in the map of CONTRIBUTING.md, but for those that `make` makes."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("\n## The map of the house\n")[1].split("\n## ")[0]
+    rows = [first for first, rest in re.findall(r"^\| (`.*?) \|(.*)", table, re.MULTILINE) if "not in git" not in rest]
+    return [folder for row in rows for folder in re.findall(r"`([^`]+/)`", row)]
+
+
+def test_every_folder_has_its_line_in_the_map() -> None:
+    """To the depth of the map: of a folder whose parts have lines, every part has one."""
+    folders = {path.rpartition("/")[0] + "/" for path in files() if "/" in path}
+    lines = mapped()
+    assert sorted(lines) == sorted(set(lines)), "a folder has two lines"
+    divided = {folder for folder in folders if any(line != folder and line.startswith(folder) for line in lines)}
+    lost = {folder for folder in folders - divided if not folder.startswith(tuple(lines))}
+    assert not lost, "folders without a line"
+    assert not [line for line in lines if not any(folder.startswith(line) for folder in folders)], (
+        "lines without folder"
+    )
+
+
 def test_every_page_of_the_site_is_in_its_index() -> None:
     """Sphinx finds a page that is in no index; this finds one that the index of a guide names in vain."""
     index = (ROOT / "docs/index.rst").read_text(encoding="utf-8")
