@@ -52,6 +52,20 @@ def test_setup_by_both_names_in_the_checkout(name: str, only_localhost: dict[str
     assert "value of state must be one of: started, stopped" in result["msg"]
 
 
+def test_the_first_line_tells_what_happened(tmp_path: Path, only_localhost: dict[str, str]) -> None:
+    """As the callbacks that come with Ansible print it; of this machine, whatever runs there, in check mode."""
+    command = ["localhost", "-m", "xswan.ipsec.ipsec_setup", "-a", "state=stopped", "--check"]
+    header, first, *_rest = run(BIN / "ansible", *command, env=only_localhost).splitlines()
+    assert header.startswith("localhost | ")
+    told = re.fullmatch(r' +("about": "IPsec (is|would) .+"),', first)
+    assert told, first
+    playbook = tmp_path / "stopped.yml"
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"xswan.ipsec.ipsec_setup": {"state": "stopped"}}]}
+    playbook.write_text(json.dumps([play]), encoding="utf-8")
+    output = run(BIN / "ansible-playbook", "-v", "--check", playbook, env=only_localhost)
+    assert f": [localhost] => {{{told[1]}, " in output, output
+
+
 @pytest.mark.parametrize(("module", "arguments"), [("ipsec_setup", {"state": "started"}), ("ipsec_status", {})])
 def test_action_group(module: str, arguments: dict[str, str], tmp_path: Path, only_localhost: dict[str, str]) -> None:
     """module_defaults of the group reach each module: one that no module knows is refused by all."""
