@@ -13,6 +13,8 @@ import yaml
 
 from project import ROOT, files
 
+INLINE = ("ansible", "ansible-doc", "ansible-playbook", "ansible-vault", "base64", "certutil", "openssl")
+"""What a command within a sentence begins with; others are words of programs, or named in passing."""
 PROGRAMS = ("ansible", "ansible-galaxy", "ansible-playbook", "certutil", "ipsec", "make", "openssl")
 """What a block of commands begins with; other blocks are drawings, and texts of other programs."""
 FOR_CONTRIBUTORS = ("CONTRIBUTING.md", "tests/")
@@ -76,14 +78,34 @@ def documented() -> t.Iterator[Example]:
 
 
 def commands() -> list[str]:
-    """The lines of the documents' blocks of commands, each once, in their order."""
+    """The lines of the documents' blocks of commands, and those in their sentences; each once, in their order."""
     found: list[str] = []
     for path in files():
         if path.endswith(".md") and not path.startswith(FOR_CONTRIBUTORS):
             for _line, language, text in fences(path):
                 if not language and text.split(maxsplit=1)[0] in PROGRAMS:
                     found += text.splitlines()
+            found += (span for span in spans(path) if " " in span and span.split()[0] in INLINE)
     return list(dict.fromkeys(found))
+
+
+def spans(path: str) -> list[str]:
+    """What stands between backquotes in a document's sentences."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / path).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def for_contributors() -> list[str]:
+    """The lines of the blocks of commands for those who change the collection, without remarks, and `make` inline."""
+    found: list[str] = []
+    for path in files():
+        if path.endswith(".md") and path.startswith(FOR_CONTRIBUTORS):
+            for _line, language, text in fences(path):
+                lines = [re.sub(r"\s+# .*", "", line) for line in text.splitlines()]
+                if not language and re.match(r"(make|export|python3|\.venv/|[A-Z_]+=)", lines[0]):
+                    found += lines
+            found += (span for span in spans(path) if span.startswith("make "))
+    return found
 
 
 EXAMPLES = (*fenced(), *documented())

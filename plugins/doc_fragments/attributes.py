@@ -10,7 +10,8 @@ class ModuleDocFragment:
 options: {}
 requirements:
   - psutil 5.8 or newer (Python library, on the gateway)
-  - pyroute2 0.5.14 or newer (Python library, on the gateway), only to remove an ipsecN device that a dead pluto left
+  - pyroute2 0.5.14 or newer (Python library, on the gateway), only to remove an ipsecN device that a dead pluto left,
+    and for the subsets V(links) and V(all) of M(xswan.ipsec.ipsec_status)
   - Libreswan (on the gateway)
 attributes:
   platform:

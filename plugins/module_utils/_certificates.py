@@ -115,7 +115,7 @@ def entries_from(certificates: t.Sequence[t.Mapping[str, t.Any]], files: Files) 
                 f"{path}.name: {name!r} is no nickname; take one without colon, quote and control character"
             )
         elif name in [entry.name for entry in entries]:
-            mistakes.append(f"{path}.name: {name} is there twice")
+            mistakes.append(f"{path}.name: {name} is there twice; leave one out")
         if given.get("trust") is not None and not _TRUST.fullmatch(given["trust"]):
             mistakes.append(
                 f"{path}.trust: {given['trust']!r} is no trust; take three fields as certutil(1) has them: CT,,"
@@ -136,15 +136,15 @@ def _entry(given: t.Mapping[str, t.Any], files: Files) -> Entry:
     name: str = given["name"]
     trust, passphrase, pem_key = (given.get(option) for option in ("trust", "passphrase", "key"))
     if passphrase and re.search(r"[\r\n]", passphrase):
-        raise ConfigError("passphrase: has more than one line")
+        raise ConfigError("passphrase: has more than one line; give it without line breaks")
     if given.get("pkcs12") or given.get("pkcs12_src"):
         if pem_key:
-            raise ConfigError("key: goes with a certificate in PEM; PKCS #12 has the key in it")
+            raise ConfigError("key: goes with a certificate in PEM, and PKCS #12 has the key in it; leave it out")
         if given.get("pkcs12"):
             try:
                 content = base64.b64decode("".join(given["pkcs12"].split()), validate=True)
             except binascii.Error as exc:
-                raise ConfigError("pkcs12: is no base64") from exc
+                raise ConfigError("pkcs12: is no base64; give what `base64 -w 0 FILE` prints") from exc
         else:
             content = _content(files, "pkcs12_src", given["pkcs12_src"])
         return Entry(name, (), Key("pkcs12", content, passphrase or ""), trust)
@@ -155,11 +155,13 @@ def _entry(given: t.Mapping[str, t.Any], files: Files) -> Entry:
     try:
         found = certificates_in(text)
     except ValueError as exc:
-        raise ConfigError(f"{option}: a certificate in it is damaged: {exc}") from exc
+        raise ConfigError(
+            f"{option}: a certificate in it is damaged: {exc}; give one that `openssl x509` reads"
+        ) from exc
     if not found:
-        raise ConfigError(f"{option}: has no certificate in PEM")
+        raise ConfigError(f"{option}: has no certificate in PEM; give one from BEGIN CERTIFICATE to END CERTIFICATE")
     if pem_key and not has_private_key(pem_key):
-        raise ConfigError("key: is no private key in PEM")
+        raise ConfigError("key: is no private key in PEM; give one from BEGIN PRIVATE KEY to END PRIVATE KEY")
     key = Key("pem", pem_key.encode(*_ENCODING), passphrase or "") if pem_key else None
     return Entry(name, found, key, trust)
 
@@ -167,7 +169,11 @@ def _entry(given: t.Mapping[str, t.Any], files: Files) -> Entry:
 def _content(files: Files, option: str, path: str | None) -> bytes:
     text = files.read(path) if path else None
     if text is None:
-        raise ConfigError(f"{option}: there is no file {path} on the gateway" if path else f"{option}: is empty")
+        raise ConfigError(
+            f"{option}: there is no file {path} on the gateway; correct the path, or put it there"
+            if path
+            else f"{option}: is empty; give a certificate"
+        )
     return text.encode(*_ENCODING)
 
 

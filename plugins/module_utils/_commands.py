@@ -74,7 +74,7 @@ class LocalCommands:
 
     def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
         """See CommandsApart.run_apart. unshare(1) fails with status 1 and a line where namespaces are not allowed."""
-        needed = f"setpriv, unshare or {argv[0]}"
+        needed = f"setpriv or unshare (both of the package util-linux) or {argv[0]}"
         return self._run((*APART, *_limited(timeout), *argv), argv, needed, data=data, binary_data=True)
 
     def _run(self, words: tuple[str, ...], argv: tuple[str, ...], needed: str, **stdin: t.Any) -> Completed:
@@ -89,7 +89,9 @@ class LocalCommands:
                 **stdin,
             )
         except FileNotFoundError as exc:
-            raise DependencyError(f"the command {words[0]} is not installed on this host") from exc
+            raise DependencyError(
+                f"the command {words[0]} is not installed on this host; install the package coreutils"
+            ) from exc
         except OSError as exc:
             raise DaemonError(
                 f"this host cannot run {argv[0]}: {exc.strerror or exc}; look at its limits and its memory, and run "

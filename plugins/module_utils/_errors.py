@@ -42,7 +42,10 @@ class DaemonError(IPsecError):
 
 
 class VerifyError(IPsecError):
-    """All steps ran, and the host still is not as asked: a bug of this collection."""
+    """All steps ran, and the host still is not as asked: a bug of this collection, which its message says."""
+
+    def __init__(self, msg: str, **details: t.Any) -> None:
+        super().__init__(f"{msg}; run the task again, and if this stays, report it as a bug of xswan.ipsec", **details)
 
 
 def require_version(library: str, version: str, least: tuple[int, ...]) -> None:

@@ -54,7 +54,9 @@ class LocalFiles:
         try:
             return tuple(path for path in found_by(pattern) if _is_file(path))
         except OSError as exc:
-            raise ConfigError(f"cannot look for {pattern}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot look for {pattern}: {exc.strerror}; make its folders readable for root", errno=exc.errno
+            ) from exc
 
     def mode(self, path: str) -> int | None:
         """See Files.mode."""

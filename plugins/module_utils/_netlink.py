@@ -34,6 +34,8 @@ TIMEOUT = 5.0
 """Seconds; the kernel answers these requests in well under a millisecond."""
 BUFFER = 64 * 1024
 """The kernel fills up to 32 KiB of what is offered."""
+UNKNOWN = "a kernel that is not known here: please report it, with what `uname -a` prints"
+"""What to do about an answer of another form than that of linux/netlink.h and its like."""
 
 
 @contextlib.contextmanager
@@ -128,7 +130,7 @@ def spans(data: memoryview, start: int) -> dict[int, tuple[int, int]]:
     while start + NLATTR_SIZE <= end:
         length, kind = NLATTR.unpack_from(data, start)
         if not NLATTR_SIZE <= length <= end - start:
-            raise KernelError("the kernel's answer has an attribute that is cut short")
+            raise KernelError(f"the kernel's answer has an attribute that is cut short; {UNKNOWN}")
         found[kind & NLA_TYPE_MASK] = start + NLATTR_SIZE, start + length
         start += (length + 3) & ~3
     return found
@@ -143,20 +145,22 @@ def attribute(data: memoryview, wanted: int) -> bytes:
     try:
         return find(data, wanted)[wanted]
     except KeyError:
-        raise KernelError(f"the kernel's answer lacks attribute {wanted}") from None
+        raise KernelError(f"the kernel's answer lacks attribute {wanted}; {UNKNOWN}") from None
 
 
 def unpack(layout: struct.Struct, body: memoryview | bytes) -> tuple[t.Any, ...]:
     """The fields that a body begins with; KernelError when it is shorter."""
     if len(body) < layout.size:
-        raise KernelError(f"the kernel's answer has {len(body)} bytes where {layout.size} are needed")
+        raise KernelError(f"the kernel's answer has {len(body)} bytes where {layout.size} are needed; {UNKNOWN}")
     return layout.unpack_from(body)
 
 
 def unpack_all(layout: struct.Struct, body: bytes) -> t.Iterator[tuple[t.Any, ...]]:
     """The fields of each of the records that a body consists of; KernelError when the last is not whole."""
     if len(body) % layout.size:
-        raise KernelError(f"the kernel's answer has {len(body)} bytes where a multiple of {layout.size} is needed")
+        raise KernelError(
+            f"the kernel's answer has {len(body)} bytes where a multiple of {layout.size} is needed; {UNKNOWN}"
+        )
     return layout.iter_unpack(body)
 
 
@@ -168,13 +172,15 @@ def attributes(pairs: t.Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def _refused(request: enum.IntEnum, code: int | None, why: object) -> KernelError:
-    advice = "; this needs root with CAP_NET_ADMIN in this network namespace" if code == errno.EPERM else ""
-    return KernelError(f"the kernel request {request.name} failed: {why}{advice}", errno=code, request=request.name)
+    advice = "look at its log (`dmesg`), and at its memory"
+    if code == errno.EPERM:
+        advice = "this needs root with CAP_NET_ADMIN in this network namespace"
+    return KernelError(f"the kernel request {request.name} failed: {why}; {advice}", errno=code, request=request.name)
 
 
 def _unexpected(request: enum.IntEnum, kind: int) -> KernelError:
-    return KernelError(f"the kernel answered {request.name} with message {kind:#x}", request=request.name)
+    return KernelError(f"the kernel answered {request.name} with message {kind:#x}; {UNKNOWN}", request=request.name)
 
 
 def _broken(request: enum.IntEnum) -> KernelError:
-    return KernelError(f"the kernel's answer to {request.name} is cut short", request=request.name)
+    return KernelError(f"the kernel's answer to {request.name} is cut short; {UNKNOWN}", request=request.name)

@@ -88,7 +88,9 @@ class LocalDatabase:
     def __init__(self, commands: Commands, folder: str, password: str, work: str, called: str = "") -> None:
         self._commands = commands
         self.folder = folder
-        self._called = f"the NSS database in {called or folder}"
+        shown = called or folder
+        self._called = f"the NSS database in {shown}"
+        self._room = f"look whether the file systems of {shown} and {work} are writable and have room"
         self._given = password
         self._work = work
 
@@ -133,7 +135,7 @@ class LocalDatabase:
         """Make the database, as `ipsec initnss` does."""
         done = self._run("certutil", "-N", "--empty-password", "-d", f"sql:{self.folder}")
         if done.status != 0:
-            raise ConfigError(f"no NSS database can be made in {self.folder}: {done.reason}")
+            raise ConfigError(f"no NSS database can be made in {self.folder}: {done.reason}; {self._room}")
 
     def scratch(self) -> LocalDatabase:
         """A database with nothing in it, and without a password."""
@@ -159,6 +161,7 @@ class LocalDatabase:
             phrase = self._file("passphrase", key.passphrase.encode() + b"\n")
             self._say(
                 f"the key of certificate {name} cannot be used",
+                "give the one that belongs to the certificate, and its passphrase",
                 *("openssl", "pkcs12", "-export", "-name", name, "-out", packed, "-passout", f"file:{password}"),
                 *("-in", self._file("certificate", pem_of(certificate).encode("ascii"))),
                 *("-inkey", self._file("key", key.content)),
@@ -173,6 +176,7 @@ class LocalDatabase:
             scratch._certutil(f"call certificate {name}", "--rename", "-n", found, "--new-n", name)
         scratch._say(
             f"the key of certificate {name} cannot be copied",
+            self._room,
             *("pk12util", "-o", packed, "-n", name, "-d", f"sql:{scratch.folder}"),
             *("-k", scratch._password(), "-w", password),
         )
@@ -186,22 +190,25 @@ class LocalDatabase:
             raise self._locked()
         if _WRONG_PASSWORD in done.err:
             raise ConfigError("the passphrase of the PKCS #12 file is wrong")
-        raise ConfigError(f"the PKCS #12 file cannot be read: {done.reason}")
+        raise ConfigError(
+            f"the PKCS #12 file cannot be read: {done.reason}; give one that `openssl pkcs12 -info -in FILE` reads"
+        )
 
     def _certutil(self, what: str, *words: str) -> Completed:
         return self._say(
             f"{self._called} does not {what}",
+            f"{self._room}, and whether `certutil -L` reads the database",
             *("certutil", *words, "-d", f"sql:{self.folder}", "-f", self._password()),
         )
 
-    def _say(self, what: str, *argv: str) -> Completed:
-        """Run a program; ConfigError, which begins with `what`, when it fails."""
+    def _say(self, what: str, cure: str, *argv: str) -> Completed:
+        """Run a program; ConfigError, which begins with `what` and ends with `cure`, when it fails."""
         done = self._run(*argv)
         if done.status == 0:
             return done
         if argv[0] == "certutil" and _WRONG_PASSWORD in done.err:
             raise self._locked()
-        raise ConfigError(f"{what}: {done.reason}")
+        raise ConfigError(f"{what}: {done.reason}; {cure}")
 
     def _locked(self) -> ConfigError:
         return ConfigError(

@@ -45,7 +45,10 @@ class LocalParameters:
         try:
             return tuple(os.path.relpath(path, PROC_SYS) for path in found_by(self._path(pattern)))
         except OSError as exc:
-            raise ConfigError(f"cannot look for {self._path(pattern)}: {exc.strerror}", errno=exc.errno) from exc
+            raise ConfigError(
+                f"cannot look for {self._path(pattern)}: {exc.strerror}; look whether /proc/sys is there, and readable",
+                errno=exc.errno,
+            ) from exc
 
     def _path(self, name: str) -> str:
         return os.path.join(PROC_SYS, name)

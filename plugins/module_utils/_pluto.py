@@ -268,7 +268,9 @@ class LocalPluto:
         except OSError as exc:
             if exc.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 return Lock(self._lock, "damaged")
-            raise DaemonError(f"cannot read {self._lock}: {exc.strerror}", errno=exc.errno) from exc
+            raise DaemonError(
+                f"cannot read {self._lock}: {exc.strerror}; look at its mode and its file system", errno=exc.errno
+            ) from exc
         if not content.strip().isdigit():
             return Lock(self._lock, "damaged")
         pid = int(content)

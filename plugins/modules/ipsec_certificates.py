@@ -123,6 +123,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+about:
+  description: For what the module has waited, in one line for a person.
+  returned: when it has waited longer than a few seconds
+  type: str
+  sample: "waited 12 s for another run on this host to end"
 actions:
   description: What was done. In check mode, what would be.
   returned: success

@@ -158,6 +158,28 @@ def test_nothing_is_left_after_a_failure(pki: Path, tmp_path: Path) -> None:
         session.unpack(Key("pkcs12", (pki / "keyless.p12").read_bytes(), PASSPHRASE))
 
 
+def test_who_fails_says_what_to_do(pki: Path, tmp_path: Path) -> None:
+    nss, _programs = real(tmp_path)
+    gw, stranger = one(pki / "gw.pem"), one(pki / "ca.pem")
+    with nss.open() as session:
+        with pytest.raises(
+            ConfigError, match=r"cannot be read: .*; give one that `openssl pkcs12 -info -in FILE` reads"
+        ):
+            session.unpack(Key("pkcs12", b"none"))
+        wrong = Key("pem", (pki / "gw.key").read_bytes())
+        with pytest.raises(ConfigError, match=r"cannot be used: .*; give the one that belongs to the certificate, and"):
+            session.add("gw", stranger, ",,", wrong)
+        session.add("gw", gw, ",,", None)
+        with pytest.raises(ConfigError, match=r"does not remove certificate none: .* room, and whether `certutil -L`"):
+            session.remove("none", key=False)
+        (tmp_path / "nss/cert9.db").write_bytes(b"")
+        (tmp_path / "nss/key4.db").write_text("none")
+        with pytest.raises(
+            ConfigError, match=r"the NSS database in .* does not .* room, and whether `certutil -L` reads"
+        ):
+            session.certificates("gw")
+
+
 def test_a_database_with_a_password(pki: Path, tmp_path: Path) -> None:
     nss, programs = real(tmp_path)
     password = tmp_path / "password"

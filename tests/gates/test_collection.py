@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gates.tools import BIN, environment, run
+from examples import commands
+from gates.tools import BIN, copy_checkout, environment, run
 from project import files
 
 MODULES = ("ipsec_setup", "ipsec_status")
@@ -49,6 +50,20 @@ def test_setup_by_both_names_in_the_checkout(name: str, only_localhost: dict[str
     command = ["localhost", "-m", name, "-a", "state=asunder"]
     result = module_result(run(BIN / "ansible", *command, env=only_localhost, status=2))
     assert "value of state must be one of: started, stopped" in result["msg"]
+
+
+def test_the_first_line_tells_what_happened(tmp_path: Path, only_localhost: dict[str, str]) -> None:
+    """As the callbacks that come with Ansible print it; of this machine, whatever runs there, in check mode."""
+    command = ["localhost", "-m", "xswan.ipsec.ipsec_setup", "-a", "state=stopped", "--check"]
+    header, first, *_rest = run(BIN / "ansible", *command, env=only_localhost).splitlines()
+    assert header.startswith("localhost | ")
+    told = re.fullmatch(r' +("about": "IPsec (is|would) .+"),', first)
+    assert told, first
+    playbook = tmp_path / "stopped.yml"
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"xswan.ipsec.ipsec_setup": {"state": "stopped"}}]}
+    playbook.write_text(json.dumps([play]), encoding="utf-8")
+    output = run(BIN / "ansible-playbook", "-v", "--check", playbook, env=only_localhost)
+    assert f": [localhost] => {{{told[1]}, " in output, output
 
 
 @pytest.mark.parametrize(("module", "arguments"), [("ipsec_setup", {"state": "started"}), ("ipsec_status", {})])
@@ -118,6 +133,18 @@ def test_tarball_holds_the_project_and_nothing_else(tarball: Path) -> None:
     assert not product - packed
     assert {"README.md", "COPYING", "CHANGELOG.rst"} <= packed
     assert not {path for path in packed if path.startswith((".", "dev/", "demo/", "tests/output/"))}
+
+
+def test_installed_as_the_documents_say(tmp_path: Path) -> None:
+    """Their lines as they stand, in a clone; no release makes them wrong."""
+    collections = tmp_path / "collections"
+    env = environment(ANSIBLE_COLLECTIONS_PATH=str(collections))
+    lines = [command for command in commands() if command.startswith("ansible-galaxy ")]
+    assert [line.split()[2] for line in lines] == ["build", "install"]
+    clone = copy_checkout(tmp_path / "clone")
+    for line in lines:
+        run("bash", "-c", line, cwd=clone, env=env)
+    assert (collections / "ansible_collections/xswan/ipsec/plugins/modules/ipsec_setup.py").is_file()
 
 
 def test_installed_from_the_tarball(tarball: Path, tmp_path: Path, only_localhost: dict[str, str]) -> None:

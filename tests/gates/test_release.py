@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
-from gates.tools import BIN, environment, run
-from project import ROOT, files
+from gates.tools import BIN, copy_checkout, environment, run
+from project import ROOT, VENVS
 
 RELEASE = "dev/release.py"
 
@@ -26,17 +24,32 @@ def next_version() -> str:
     return f"{int(version.partition('.')[0]) + 1}.0.0"
 
 
-def test_a_release_in_a_copy() -> None:
-    """Changelog, version, tarball, and the tarball at work in an environment of its own; nothing is kept."""
-    listing = ["git", "status", "--porcelain"]
-    before = subprocess.check_output(listing, cwd=ROOT)
-    if not list((ROOT / "changelogs/fragments").glob("*.yml")):
-        # right after a release
-        assert "no fragment" in run(sys.executable, RELEASE, next_version(), "--dry-run", status=1)
-        return
-    output = run(sys.executable, RELEASE, next_version(), "--dry-run")
+def test_a_release_in_a_copy(tmp_path: Path) -> None:
+    """Changelog, version, tarball, and the tarball at work in an environment of its own; nothing is kept.
+
+    A fragment of the test's own is there, for right after a release there is none.
+    """
+    tree = copy_checkout(tmp_path / "tree")
+    run("git", "init", "--quiet", cwd=tree)
+    if not (tree / ".venv").exists():
+        (tree / ".venv").symlink_to(VENVS)
+    header = "".join((ROOT / "galaxy.yml").read_text(encoding="utf-8").splitlines(keepends=True)[:3])
+    fragment = tree / "changelogs/fragments/of-a-test.yml"
+    fragment.write_text(f"---\n{header}bugfixes:\n  - It can be released.\n", encoding="utf-8")
+    before = tree_of(tree)
+    output = run(sys.executable, RELEASE, next_version(), "--dry-run", cwd=tree)
+    assert "in a clean virtual environment: ansible -m xswan.ipsec.ipsec_status" in output
     assert "nothing was kept" in output
-    assert subprocess.check_output(listing, cwd=ROOT) == before
+    assert tree_of(tree) == before
+    for left in (tree / "changelogs/fragments").glob("*.yml"):
+        left.unlink()
+    assert "no fragment" in run(sys.executable, RELEASE, next_version(), "--dry-run", cwd=tree, status=1)
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    """Every file of a copy of the checkout, but for what git and Python keep there."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not {".git", "__pycache__"} & set(path.parts))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def test_galaxy_would_take_it(tmp_path: Path) -> None:
@@ -44,10 +57,7 @@ def test_galaxy_would_take_it(tmp_path: Path) -> None:
 
     Galaxy takes no collection without the address of its repository. Until there is one, the test puts one in.
     """
-    tree = tmp_path / "tree"
-    for path in files():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, tree / path, follow_symlinks=False)
+    tree = copy_checkout(tmp_path / "tree")
     galaxy = tree / "galaxy.yml"
     text = galaxy.read_text(encoding="utf-8")
     galaxy.write_text(text.replace('repository: ""', "repository: https://example.com/xswan.ipsec"), encoding="utf-8")

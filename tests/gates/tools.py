@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
 
-from project import DEV, ROOT, VENVS
+from project import DEV, ROOT, VENVS, files
 
 BIN = DEV.path / "bin"
 # Tools keep caches and temporary files in the home; it stays, so that the next run is faster.
@@ -26,6 +27,14 @@ def environment(**extra: str) -> dict[str, str]:
     path = os.pathsep.join([str(BIN), kept.get("PATH", os.defpath)])
     ours = {"HOME": str(HOME), "PATH": path, "NO_COLOR": "1", "ANSIBLE_REMOTE_TMP": str(HOME / "remote-tmp")}
     return {**kept, **ours, **extra}
+
+
+def copy_checkout(tree: Path) -> Path:
+    """Copy the project without its litter into this folder, and return it."""
+    for path in files():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, tree / path, follow_symlinks=False)
+    return tree
 
 
 def run(

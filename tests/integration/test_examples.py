@@ -9,9 +9,11 @@ minutes, so that `make test` leaves it to `make examples` (XSWAN_EXAMPLES=all).
 
 from __future__ import annotations
 
+import ast
 import collections.abc as c
 import json
 import os
+import re
 import shlex
 import typing as t
 from pathlib import Path
@@ -30,32 +32,27 @@ PSK: t.Final = "made-for-a-test-of-examples-0123456789"
 
 FIFTY = "it takes fifty gateways; tests/gates/test_docs.py computes what each is to have"
 NFTABLES = "the lab's kernel has no nftables for IP; tests/contract/test_filter.py opens chains of network namespaces"
-OF_A_CA = "it takes certificates that the reader has; tests/contract/test_nss.py and molecule make some"
-TARBALL = "tests/gates/test_collection.py builds the tarball, and installs it where nothing else is"
+TARBALL = "tests/gates/test_collection.py runs it, in a copy of the checkout"
 ELSEWHERE = {
     "docs/mesh.md: gateways": FIFTY,
     "docs/mesh.md: Test the inventory": FIFTY,
-    "docs/site-to-site.md: ipsec_sysctl, ipsec_firewall": NFTABLES,
+    "docs/site-to-site.md: ipsec_firewall": NFTABLES,
     "plugins/modules/ipsec_firewall.py": NFTABLES,
-    "docs/certificates.md: ipsec_certificates": OF_A_CA,
-    "docs/certificates.md: ipsec_certificates (2)": OF_A_CA,
-    "docs/certificates.md: Have the certificates": OF_A_CA,
-    "docs/certificates.md: ipsec_connections": OF_A_CA,
-    "plugins/modules/ipsec_certificates.py": OF_A_CA,
     "ansible-galaxy collection build": TARBALL,
-    "ansible-galaxy collection install xswan-ipsec-0.1.0.tar.gz": TARBALL,
+    "ansible-galaxy collection install xswan-ipsec-*.tar.gz": TARBALL,
+    "ansible-playbook -i inventory.yml site.yml --forks 25": FIFTY,
+    "ansible-playbook site.yml -e ipsec_state=absent": "molecule does it, in the scenario removal",
     "make demo": "tests/integration/test_demo.py",
     "make test": "it is what runs this test",
 }
 """Examples and commands that are not run here, and why."""
-
-pytestmark = pytest.mark.lab
 
 
 class Reader:
     """Somebody with two gateways, who tries one example after the other in a folder; `tried` has what was run."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
         self.folder = folder
         self.tried: set[str] = set()
         hosts = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["gateways"]["hosts"]
@@ -114,11 +111,11 @@ class Reader:
         assert run.status == 0, f"{command}\n{run.text}"
         return run
 
-    def play(self, inventory: Path, *plays: Play) -> Run:
+    def play(self, inventory: Path, *plays: Play, **more: str) -> Run:
         """Run plays, in one run of ansible-playbook; no task may fail, nor be rescued."""
         path = self.folder / "plays.yml"
         path.write_text(yaml.safe_dump(list(plays), sort_keys=False), encoding="utf-8")
-        run = self.run(f"ansible-playbook -i {shlex.quote(str(inventory))} plays.yml")
+        run = self.run(f"ansible-playbook -i {shlex.quote(str(inventory))} plays.yml", **more)
         for host, counts in run.recap.items():
             bad = {key: counts[key] for key in ("failed", "unreachable", "rescued", "ignored") if counts[key]}
             assert not bad, f"{host}: {bad}\n{run.text}"
@@ -147,21 +144,50 @@ include /etc/ipsec.d/*.conf
 """
 
 
+def named() -> set[str]:
+    """The examples that the functions here name; commands they take from the documents by themselves."""
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    words = (node.value for function in functions for node in ast.walk(function) if isinstance(node, ast.Constant))
+    return {word for word in words if isinstance(word, str) and re.match(r"[\w./-]+\.(md|py|yml)(: .|$)", word)}
+
+
+def test_every_example_has_its_place() -> None:
+    """Whether they are run or not: a new one is run here, or its reason is in ELSEWHERE."""
+    assert sorted(CONTENT.keys() - named() - ELSEWHERE.keys()) == [], "neither run here, nor in ELSEWHERE"
+    assert sorted(named() & ELSEWHERE.keys()) == []
+
+
 def test_nothing_is_named_in_vain() -> None:
-    assert ELSEWHERE.keys() <= CONTENT.keys() | set(commands())
+    assert ELSEWHERE.keys() | {P12, LISTING} <= CONTENT.keys() | set(commands())
+    assert sorted(name for name in named() - CONTENT.keys() if name.startswith(("docs/", "plugins/", "roles/"))) == []
 
 
 if os.environ.get("XSWAN_EXAMPLES") == "all":
 
+    @pytest.mark.lab
     def test_examples(own_lab: c.Callable[[Path, str], Lab], tmp_path: Path) -> None:
         reader = Reader(own_lab(ROOT / "demo/lab.yml", "examples"), tmp_path)
         modules_and_guides(reader)
+        hand_written(reader)
         site_to_site(reader)
         by_hand(reader)
         other_inventories(reader)
+        certificates(reader)
         everything = CONTENT.keys() | set(commands())
         assert sorted(everything - reader.tried - ELSEWHERE.keys()) == [], "neither run here, nor in ELSEWHERE"
         assert sorted(reader.tried & ELSEWHERE.keys()) == []
+
+
+def up(number: int) -> dict[str, t.Any]:
+    """A task that waits until so many tunnels are up."""
+    return {
+        "xswan.ipsec.ipsec_status": {"gather_subset": ["min"]},
+        "register": "status",
+        "until": f"status.ipsec.tunnels_up == {number}",
+        "retries": 30,
+        "delay": 1,
+    }
 
 
 def modules_and_guides(reader: Reader) -> None:
@@ -186,25 +212,24 @@ def modules_and_guides(reader: Reader) -> None:
         "others": {"hosts": {"gw7": {"ipsec_gateway": {"address": "198.51.100.8"}}}},
     }
     inventory = reader.inventory("modules", {"gw1": "gw1", "gw2": "gw2"}, groups)
-    fetch = {"src": "/etc/ipsec.secrets", "dest": "gateways/{{ inventory_hostname }}/ipsec.secrets", "flat": True}
     unknown = "conn c\n    left=%defaultroute\n    right=198.51.100.9\n    leftcert=berlin\n    auto=add\n"
     reader.play(
         inventory,
         *reader.content("README.md: hosts: gateways"),
         *reader.content("roles/ipsec/README.md: hosts: gateways"),
         *reader.content("docs/mesh.md: A mesh"),
-        *(reader.tasks(f"plugins/filter/{name}.py") for name in ("configuration", "gateways", "psk", "topology")),
-        *(reader.tasks(f"plugins/filter/fleet_{name}.yml") for name in ("metrics", "page", "table")),
+        reader.tasks("plugins/filter/configuration.py"),
+        reader.tasks("plugins/filter/gateways.py"),
+        reader.tasks("plugins/filter/psk.py"),
+        reader.tasks("plugins/filter/topology.py"),
+        reader.tasks("plugins/filter/fleet_metrics.yml"),
+        reader.tasks("plugins/filter/fleet_page.yml"),
+        reader.tasks("plugins/filter/fleet_table.yml"),
         reader.role(
             "gateways",
             *("docs/mesh.md: ipsec_topology", "roles/ipsec/README.md: ipsec_topology", "docs/nat.md: ipsec_topology"),
         ),
         *reader.content("docs/own-tunnel.md: Change gateways that are reached through their tunnels"),
-        *reader.content("docs/from-hand-written.md: Try the configuration that is there"),
-        *reader.content("docs/from-hand-written.md: IPsec runs"),
-        *reader.content("docs/from-hand-written.md: Fetch the configuration of each gateway, once"),
-        {"hosts": "gateways", "tasks": [{"ansible.builtin.fetch": fetch}]},
-        *reader.content("docs/from-hand-written.md: Install what is under version control"),
         *reader.content("docs/getting-started.md: IPsec runs on all gateways, now and after a reboot"),
         *reader.content("docs/own-tunnel.md: Change a gateway that is reached through its tunnel"),
         *reader.content("docs/reloading.md: Change a connection"),
@@ -219,6 +244,50 @@ def modules_and_guides(reader: Reader) -> None:
         reader.tasks("docs/certificates.md: Install a configuration whose certificate is still to come"),
         reader.tasks("plugins/modules/ipsec_config.py"),
     )
+
+
+def hand_written(reader: Reader) -> None:
+    """The guide, up to its last step, on gateways with tunnels: pluto, SAs and files stay as they are."""
+    names = ("gw1", "gw2")
+    inventory = reader.inventory("hand", {name: name for name in names}, {"gateways": {"hosts": dict.fromkeys(names)}})
+    files = ({"src": f"ipsec.{kind}.j2", "dest": f"/etc/ipsec.{kind}", "mode": mode} for kind, mode in MODES.items())
+    start = {"state": "restarted", "enabled": True}
+    reader.play(
+        inventory,
+        {"hosts": "gateways", "tasks": [{"ansible.builtin.template": file} for file in files]},
+        {"hosts": "gateways", "gather_facts": False, "tasks": [{"xswan.ipsec.ipsec_setup": start}, up(2)]},
+    )
+    before = untouched(reader)
+    assert all(len(re.findall("spi 0x", look)) == 4 for look in before.values()), before
+    for command in ("ansible gateways -m xswan.ipsec.ipsec_status", "ansible-playbook xswan.ipsec.status"):
+        reader.run(command, ANSIBLE_INVENTORY=str(inventory))
+        assert untouched(reader) == before
+    fetch = {"src": "/etc/ipsec.secrets", "dest": "gateways/{{ inventory_hostname }}/ipsec.secrets", "flat": True}
+    steps = (
+        (0, reader.content("docs/from-hand-written.md: Try the configuration that is there")),
+        (0, reader.content("docs/from-hand-written.md: IPsec runs")),
+        # a file is new to the controller
+        (1, reader.content("docs/from-hand-written.md: Fetch the configuration of each gateway, once")),
+        (1, [{"hosts": "gateways", "gather_facts": False, "tasks": [{"ansible.builtin.fetch": fetch}]}]),
+        (0, reader.content("docs/from-hand-written.md: Install what is under version control")),
+    )
+    for changed, plays in steps:
+        run = reader.play(inventory, *plays)
+        assert {host: counts["changed"] for host, counts in run.recap.items()} == dict.fromkeys(names, changed), (
+            run.text
+        )
+        assert untouched(reader) == before
+
+
+MODES: t.Final = {"conf": "0644", "secrets": "0600"}
+"""The files that people write by hand, as they should be."""
+
+
+def untouched(reader: Reader) -> dict[str, str]:
+    """By gateway what must not change: who pluto is, its SAs by their SPIs, and when the files were written."""
+    files = "stat -c '%n %a %i %y' /etc/ipsec.conf /etc/ipsec.secrets"
+    look = f"pidof pluto; {files}; ip xfrm state | grep -o 'spi 0x.*' | sort"
+    return {name: gateway.run(look).stdout for name, gateway in reader.lab.gateways.items()}
 
 
 def site_to_site(reader: Reader) -> None:
@@ -250,8 +319,8 @@ def by_hand(reader: Reader) -> None:
     )
     (reader.folder / "inventory.yml").symlink_to(inventory)
     for command in commands():
-        if command not in reader.tried | ELSEWHERE.keys():
-            reader.run(command, ANSIBLE_INVENTORY="inventory.yml")
+        if command not in reader.tried | ELSEWHERE.keys() | {P12, LISTING}:
+            reader.run(command, ANSIBLE_INVENTORY="inventory.yml", ANSIBLE_VAULT_PASSWORD_FILE="password")
 
 
 def other_inventories(reader: Reader) -> None:
@@ -266,20 +335,14 @@ def other_inventories(reader: Reader) -> None:
         {"all": {"vars": {"vault_partner_psk": PSK, "ipsec_packages": []}}},
     )
     old = "/etc/ipsec.d/{{ inventory_hostname }}-to-other"
-    one_up = {
-        "xswan.ipsec.ipsec_status": {"gather_subset": ["min"]},
-        "register": "status",
-        "until": "status.ipsec.tunnels_up == 1",
-        "retries": 30,
-        "delay": 1,
-    }
     reader.play(
         inventory,
         reader.role("hq:branch1"),
-        {"hosts": "hq:branch1", "gather_facts": False, "tasks": [one_up]},
+        {"hosts": "hq:branch1", "gather_facts": False, "tasks": [up(1)]},
         reader.role(
             "hq",
             *("docs/nat.md: ipsec_config_setup", "docs/site-to-site.md: ipsec_connections, ipsec_secrets"),
+            "docs/site-to-site.md: ipsec_sysctl",
             *("docs/from-hand-written.md: ipsec_connections", "docs/from-hand-written.md: ipsec_secrets"),
         ),
         {
@@ -301,5 +364,68 @@ def other_inventories(reader: Reader) -> None:
             ],
         },
         *reader.content("docs/from-linux-system-roles.md: Move from fedora.linux_system_roles.vpn"),
-        {"hosts": "bastions", "gather_facts": False, "tasks": [one_up]},
+        {"hosts": "bastions", "gather_facts": False, "tasks": [up(1)]},
     )
+
+
+def certificates(reader: Reader) -> None:
+    """The guide of a reader whose CA is that of molecule's scenario, with the peer of its connection as it must be."""
+    (reader.folder / "passphrase").write_text(PSK, encoding="utf-8")
+    made = line(f"ISSUE={shlex.quote(str(ISSUE))}\n{ISSUED}", reader.folder)
+    assert made.status == 0, made.text
+    vault = {"ANSIBLE_VAULT_PASSWORD_FILE": "password"}
+    secret = reader.run(P12, **vault).text
+    others = {"vault_berlin_passphrase": PSK, "vault_berlin_key": (reader.folder / "berlin.key").read_text("utf-8")}
+    inventory = reader.inventory("pki", {"berlin": "gw1", "lisbon": "gw2"}, {"all": {"vars": others}})
+    (inventory / "group_vars").mkdir()
+    variables = secret[secret.index("vault_berlin_p12: !vault") :].partition("\nEncryption")[0]
+    (inventory / "group_vars/all.yml").write_text(variables, encoding="utf-8")
+
+    connection = dict(reader.content("docs/certificates.md: ipsec_connections")["ipsec_connections"][0])
+    for key in ("leftcert", "rightca"):
+        del connection[key]
+    p12 = {"name": "lisbon", "pkcs12": "{{ lookup('pipe', 'base64 -w 0 lisbon.p12') }}", "passphrase": PSK}
+    ca = {"name": "our-ca", "content": "{{ lookup('ansible.builtin.file', 'our-ca.pem') }}"}
+    peer = {
+        "ipsec_certificates": [p12, ca],
+        "ipsec_connections": [{**connection, "rightcert": "lisbon", "leftca": "%same", "auto": "add"}],
+    }
+    copy = {"src": "lisbon.pem", "dest": "/root/lisbon.pem", "mode": "0644"}
+    reader.play(
+        inventory,
+        reader.role("lisbon", **peer),
+        reader.role("berlin", "docs/certificates.md: ipsec_certificates", "docs/certificates.md: ipsec_connections"),
+        {"hosts": "all", "gather_facts": False, "tasks": [up(1)]},
+        **vault,
+    )
+    # typed on the gateway
+    reader.tried.add(LISTING)
+    listed = reader.lab.gateways["gw1"].run(LISTING).stdout
+    assert re.search(r"^berlin +u,u,u *$", listed, re.MULTILINE), listed
+    assert re.search(r"^our-ca +CT,, *$", listed, re.MULTILINE), listed
+    reader.play(
+        inventory,
+        reader.role(
+            "berlin", "docs/certificates.md: ipsec_certificates (2)", "docs/certificates.md: ipsec_connections"
+        ),
+        {"hosts": "all", "gather_facts": False, "tasks": [up(1)]},
+        {"hosts": "berlin", "gather_facts": False, "tasks": [{"ansible.builtin.copy": copy}]},
+        reader.tasks("docs/certificates.md: Have the certificates", hosts="berlin"),
+        reader.tasks("plugins/modules/ipsec_certificates.py", hosts="berlin"),
+        **vault,
+    )
+
+
+P12: t.Final = "base64 -w 0 berlin.p12 | ansible-vault encrypt_string --stdin-name vault_berlin_p12"
+LISTING: t.Final = "certutil -L -d sql:/var/lib/ipsec/nss"
+"""Commands of the guide, which only make sense in it."""
+ISSUE: t.Final = ROOT / "extensions/molecule/certificates/issue.sh"
+ISSUED: t.Final = """\
+for name in berlin lisbon; do
+    sh "$ISSUE" $name our-ca
+    openssl pkcs12 -in $name.p12 -passin file:passphrase -nokeys -out $name.pem
+done
+openssl pkcs12 -in berlin.p12 -passin file:passphrase -nocerts -nodes -out berlin.key
+cp our-ca.pem ca.pem
+"""
+"""What the reader has from the CA: of each a PKCS #12 file, and a PEM with its chain."""

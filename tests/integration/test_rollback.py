@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as c
 import concurrent.futures
+import functools
 import json
 import os
 import signal
@@ -199,9 +200,10 @@ def test_without_systemd(lab: c.Callable[[Path, str], Lab]) -> None:
             for result in configure(plain, state=state).values():
                 assert (result["failed"], result["changed"]) == (False, True), result
         wanted = GOOD + ("# new\n" if state == "confirmed" else "") + SECRETS
-        each(plain, lambda gateway: wait_until(lambda: alone_with(gateway, wanted), 60, f"{gateway.name} is done"))  # noqa: B023
+        each(plain, functools.partial(wait_for_files, files=wanted))
 
 
-def alone_with(gateway: Gateway, files: str) -> bool:
-    """Whether the files are these, and no process waits to change them."""
-    return gateway.run(f"pgrep -fc '[_]rollback'; {FILES}", check=False).stdout == f"0\n{files}"
+def wait_for_files(gateway: Gateway, files: str) -> None:
+    """Until the files are these, and no process waits to change them."""
+    look = f"pgrep -fc '[_]rollback'; {FILES}"
+    wait_until(lambda: gateway.run(look, check=False).stdout == f"0\n{files}", 60, f"{gateway.name} is done")

@@ -16,7 +16,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._reasons import CAUSES
 from project import CORES, DEV, ROOT, Venv, files
 
 MARKDOWN = [path for path in files() if path.endswith(".md")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 UTILS = ROOT / "plugins/module_utils"
+LINK = re.compile(r"""\]\(([^)\s]+)\)|<\w+\b[^>]*?\s(?:src|href)=["']([^"']+)["']""")
 
 
 def text_of(path: str) -> str:
@@ -30,10 +32,15 @@ def anchors(path: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
+def targets(text: str) -> list[str]:
+    """What the links and pictures of a text lead to, in Markdown or HTML."""
+    return [of_markdown or of_html for of_markdown, of_html in re.findall(LINK, text)]
+
+
 @pytest.mark.parametrize("path", MARKDOWN)
 def test_links_within_the_project_lead_somewhere(path: str) -> None:
     dead = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(path)):
+    for target in targets(text_of(path)):
         if re.match(r"[a-z]+:", target):
             continue
         name, _hash, anchor = target.partition("#")
@@ -47,6 +54,15 @@ def test_a_dead_link_would_be_found() -> None:
     assert "what-it-takes" in anchors("docs/getting-started.md")
     assert "what-it-never-took" not in anchors("docs/getting-started.md")
     assert len(MARKDOWN) > 10
+    assert targets('[a](b.md#c), ![d](e.png) <img alt="" src="f.png" width="9"> <a href=\'g\'>') == [
+        *("b.md#c", "e.png", "f.png", "g"),
+    ]
+    assert "docs/fleet.png" in targets(text_of("README.md"))
+
+
+def test_the_first_playbook_has_ten_lines() -> None:
+    (text,) = re.findall(r"^## The first playbook\n\n```yaml\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert len(text.splitlines()) == 10
 
 
 def findings() -> set[str]:
@@ -88,7 +104,7 @@ def test_the_guide_has_every_id_and_no_other(section: str, ids: t.Callable[[], s
 
 def supported(what: str) -> str:
     """What the table of README.md says was proven of something."""
-    (row,) = re.findall(rf"^\| {what} \|([^|]*)\|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (row,) = re.findall(rf"^\| {what} \|([^|]*)\|", README, re.MULTILINE)
     return str(row)
 
 
@@ -110,6 +126,27 @@ def test_the_readme_names_the_versions_of_the_tests() -> None:
     assert f'requires_ansible: ">={cores[0]}.0"' in (ROOT / "meta/runtime.yml").read_text(encoding="utf-8")
     common, newest = re.findall(r"\d\.\d+", supported("Python of the controller").partition(" for ")[0])
     assert (common, newest) == (DEV.pythons[0], CORES[cores[-1]].pythons[0])
+
+
+def mapped() -> list[str]:
+    """The folders in the map of CONTRIBUTING.md, but for those that `make` makes."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("\n## The map of the house\n")[1].split("\n## ")[0]
+    rows = [first for first, rest in re.findall(r"^\| (`.*?) \|(.*)", table, re.MULTILINE) if "not in git" not in rest]
+    return [folder for row in rows for folder in re.findall(r"`([^`]+/)`", row)]
+
+
+def test_every_folder_has_its_line_in_the_map() -> None:
+    """To the depth of the map: of a folder whose parts have lines, every part has one."""
+    folders = {path.rpartition("/")[0] + "/" for path in files() if "/" in path}
+    lines = mapped()
+    assert sorted(lines) == sorted(set(lines)), "a folder has two lines"
+    divided = {folder for folder in folders if any(line != folder and line.startswith(folder) for line in lines)}
+    lost = {folder for folder in folders - divided if not folder.startswith(tuple(lines))}
+    assert not lost, "folders without a line"
+    assert not [line for line in lines if not any(folder.startswith(line) for folder in folders)], (
+        "lines without folder"
+    )
 
 
 def test_every_page_of_the_site_is_in_its_index() -> None:

@@ -5,19 +5,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import io
+import itertools
 import re
+import shlex
 import typing as t
 
 import pytest
 import yaml
+from ansible.cli.adhoc import AdHocCLI
+from ansible.cli.doc import DocCLI
+from ansible.cli.galaxy import GalaxyCLI
+from ansible.cli.playbook import PlaybookCLI
+from ansible.cli.vault import VaultCLI
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.splitter import parse_kv
 from ansible.playbook.play import Play
 from ansible.playbook.task import Task
 
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
-from examples import EXAMPLES, Example, commands
+from examples import EXAMPLES, Example, commands, for_contributors
+from lab import __main__ as lab
 from project import ROOT, files
 
 Spec = dict[str, t.Any]
@@ -32,17 +43,15 @@ def spec_of(module: str) -> Spec:
     """What a module of ours gives to AnsibleModule: argument_spec and the rules between arguments."""
     caught: Spec = {}
 
-    class Caught(Exception):  # noqa: N818  it is no error
-        """The module has said what it takes."""
-
     def catch(**spec: t.Any) -> t.NoReturn:
         caught.update(spec)
-        raise Caught
+        # as the real one does when it has nothing to go on with
+        raise SystemExit
 
     source = importlib.import_module(f"ansible_collections.{COLLECTION}plugins.modules.{module}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "AnsibleModule", catch)
-        with pytest.raises(Caught):
+        with pytest.raises(SystemExit):
             source.main()
     return caught
 
@@ -80,6 +89,12 @@ def of_task(task: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     (action,) = actions
     if not action.startswith(COLLECTION):
         yield from of_builtin(action, task[action])
+        return
+    if (
+        importlib.util.find_spec(f"ansible_collections.{COLLECTION}plugins.modules.{action.removeprefix(COLLECTION)}")
+        is None
+    ):
+        yield f"No module named {action}"
         return
     given = spec_of(action.removeprefix(COLLECTION))
     rules = {key: given[key] for key in ("mutually_exclusive", "required_one_of") if key in given}
@@ -163,6 +178,84 @@ def test_every_module_and_filter_has_one() -> None:
 def test_commands_are_found() -> None:
     assert "ansible gateways -m xswan.ipsec.ipsec_status" in commands()
     assert "make test" in commands()
+    # in a sentence
+    assert "certutil -L -d sql:/var/lib/ipsec/nss" in commands()
+    assert "python3 dev/ansible_test.py dev sanity --test pylint" in for_contributors()
+
+
+CLIS = {
+    "ansible": AdHocCLI,
+    "ansible-doc": DocCLI,
+    "ansible-galaxy": GalaxyCLI,
+    "ansible-playbook": PlaybookCLI,
+    "ansible-vault": VaultCLI,
+}
+
+
+def of_command(line: str) -> t.Iterator[str]:
+    """What is wrong with a line of commands: options of Ansible's programs, targets and files that there are not."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    for separator, group in itertools.groupby(lexer, lambda word: word in ("|", "&&", ";")):
+        words = [] if separator else list(group)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            del words[0]
+        if words and words[0] in CLIS:
+            yield from of_ansible(words)
+        elif words and words[0] == "make":
+            yield from (f"no target {word}" for word in words[1:] if "=" not in word and word not in TARGETS)
+        elif words:
+            programs = words[:1] if words[0].startswith(".venv/") else []
+            paths = [word.partition("::")[0] for word in words if re.match(r"(demo|dev|docs|tests)/", word)]
+            yield from (f"there is no {path}" for path in (*programs, *paths) if not (ROOT / path).exists())
+            if "-m" in words and words[words.index("-m") + 1] == "lab":
+                yield from refused(lab.parser().parse_args, words[words.index("lab") + 1 :])
+
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def of_ansible(words: list[str]) -> t.Iterator[str]:
+    """What the program itself would say of its options, and a module of ours of its arguments."""
+    cli = CLIS[words[0]](words)
+    cli.init_parser()
+    yield from refused(cli.parser.parse_args, words[1:])
+    if words[0] == "ansible" and "-m" in words:
+        given = words[words.index("-a") + 1] if "-a" in words else ""
+        yield from of_task({words[words.index("-m") + 1]: parse_kv(given)})
+
+
+def refused(parse: t.Callable[[list[str]], object], words: list[str]) -> t.Iterator[str]:
+    """What argparse says of these words, if it does not take them."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parse(words)
+    except SystemExit:
+        yield said.getvalue()
+
+
+@pytest.mark.parametrize("line", [*commands(), *dict.fromkeys(for_contributors())])
+def test_command(line: str) -> None:
+    assert list(of_command(line)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ansible all -m xswan.ipsec.ipsec_setup -a state=begun", "must be one of"),
+        ("ansible all -m xswan.ipsec.ipsec_stat", "No module named"),
+        ("openssl rand 9 | ansible-vault encrypt_strings", "invalid choice"),
+        ("ansible-playbook --forks many site.yml", "--forks: invalid"),
+        ("ansible-playbook --forks 25", "required"),
+        ("make everything", "no target everything"),
+        ("X=1 .venv/dev/bin/pytest tests/none.py -k a && .venv/dev/bin/none", "no tests/none.py"),
+        ("X=1 .venv/dev/bin/pytest -k a && .venv/dev/bin/none", "no .venv/dev/bin/none"),
+        (".venv/dev/bin/python -m lab upp demo/lab.yml", "invalid choice"),
+    ],
+)
+def test_a_wrong_command_is_found(line: str, said: str) -> None:
+    assert any(said in mistake for mistake in of_command(line)), list(of_command(line))
 
 
 @pytest.mark.parametrize(

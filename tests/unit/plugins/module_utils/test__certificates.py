@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import typing as t
 
 import pytest
@@ -238,13 +239,15 @@ def test_mistakes(given: dict[str, t.Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         done(fake, given)
     assert "hush" not in str(caught.value).replace("hush!", "")
+    # and what to do
+    assert re.search(r"; (give|take|leave|correct) |; nothing was changed$", str(caught.value))
     assert (fake.nss, fake.files) == ({}, {})
 
 
 def test_two_that_are_one() -> None:
     with pytest.raises(ConfigError, match="a and b are one certificate"):
         done(gateway(), pem("a", GW1), pem("b", GW1))
-    with pytest.raises(ConfigError, match="a is there twice"):
+    with pytest.raises(ConfigError, match="a is there twice; leave one out"):
         done(gateway(), pem("a", GW1), pem("a", GW2))
 
 

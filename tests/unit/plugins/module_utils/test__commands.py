@@ -15,6 +15,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _commands
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock, wait_until
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed, LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError, DependencyError
@@ -53,6 +54,17 @@ def test_a_command_that_hangs_is_ended_with_its_children(commands: LocalCommands
 def test_a_command_that_is_not_there(commands: LocalCommands) -> None:
     with pytest.raises(DependencyError, match="no-such-command is not installed"):
         commands.run("no-such-command", timeout=1)
+    with pytest.raises(DependencyError, match=r"unshare \(both of the package util-linux\) or no-such-command is not"):
+        commands.run_apart("no-such-command", timeout=1)
+
+
+def test_a_host_without_the_programs_that_run_others(
+    commands: LocalCommands, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(_commands.ENVIRONMENT, "PATH", str(tmp_path))
+    for run, name in ((commands.run, "timeout"), (commands.run_apart, "env")):
+        with pytest.raises(DependencyError, match=f"command {name} is not .*; install the package coreutils"):
+            run("true", timeout=1)
 
 
 def test_who_is_left_with_our_pipes_is_not_awaited(commands: LocalCommands) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 
@@ -20,8 +21,8 @@ STATUS = '"one": 192.0.2.1...192.0.2.9; unrouted;\n'
 REFUSED = "\"one\": failed to add connection: IKE encryption algorithm 'foo' is not recognized"
 
 
-def proposal(*files: File, **options: object) -> Proposal:
-    return Proposal(Candidate(CONFIG, files), (SECRETS,), **options)  # type: ignore[arg-type]
+def proposal(*files: File, **options: t.Any) -> Proposal:
+    return Proposal(Candidate(CONFIG, files), (SECRETS,), **options)
 
 
 def config(text: str) -> File:

@@ -288,7 +288,6 @@ def test_what_happened_in_one_line(origin: Accident, desired: Desired, foretold:
     origin(fake)
     assert converge(desired, fake.host(), check_mode=True).to_result()["about"] == foretold
     assert converge(desired, fake.host(), check_mode=False).to_result()["about"] == told
-    assert next(iter(sorted(converge(desired, fake.host(), check_mode=True).to_result()))) == "about"
 
 
 def test_one_line_is_enough_for_many_actions() -> None:
@@ -624,7 +623,7 @@ def test_a_start_waits_for_no_more_than_it_was_asked_for(wait: t.Any, fault: dic
     assert converge(Desired(running=True, start_timeout=7, wait=wait), fake.host(), check_mode=False).actions
 
 
-def test_a_host_that_cannot_be_looked_at_after_a_failure_may_have_changed() -> None:
+def test_a_host_that_cannot_be_looked_at_after_a_failure_may_have_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeHost()
     fake.fail = "start"
     host = fake.host()
@@ -634,7 +633,7 @@ def test_a_host_that_cannot_be_looked_at_after_a_failure_may_have_changed() -> N
         fake.denied = True
         raise DaemonError("ipsec.service failed to start")
 
-    host.launcher.start = start  # type: ignore[method-assign]
+    monkeypatch.setattr(host.launcher, "start", start)
     with pytest.raises(DaemonError) as caught:
         converge(Desired(running=True), host, check_mode=False)
     assert caught.value.changed

@@ -13,10 +13,18 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     DaemonError,
     DependencyError,
     KernelError,
+    VerifyError,
     require_version,
     system_errors,
     understood,
 )
+
+
+def test_a_bug_asks_to_be_reported() -> None:
+    error = VerifyError("still to do: start pluto", left=["start pluto"])
+    assert str(error).startswith("still to do: start pluto; ")
+    assert str(error).endswith("report it as a bug of xswan.ipsec")
+    assert error.details == {"left": ["start pluto"]}
 
 
 def test_what_cannot_be_understood_is_told_without_its_text() -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Overlay
@@ -37,10 +39,10 @@ def conf(text: str) -> IPsecConf:
     return read_conf(Overlay(Nothing(), {"/etc/ipsec.conf": text}), "/etc/ipsec.conf")
 
 
-def of_one(keys: str, **trial: object) -> list[Fault]:
+def of_one(keys: str, **trial: t.Any) -> list[Fault]:
     """The faults of a connection `one` with these keys, after a trial."""
     words = {"started": True, **trial}
-    return list(faults(conf(f"{HEAD}conn one\n{keys}"), Trial("sandbox", **words)))  # type: ignore[arg-type]
+    return list(faults(conf(f"{HEAD}conn one\n{keys}"), Trial("sandbox", **words)))
 
 
 def short(found: list[Fault]) -> list[tuple[str, str, str | None, str | None, str | None]]:

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import collections.abc as c
+import errno
 import os
+import types
 import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _install, _parameters
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import File
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
@@ -139,3 +143,22 @@ def test_bytes_that_are_no_utf8_survive(folder: Path) -> None:
     assert text is not None
     FILES.install((File(str(path), text),), keep=0)
     assert path.read_bytes() == b"leftid=\xff\r\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "look", "cure"),
+    [
+        (_install, FILES.glob, "make its folders readable for root"),
+        (_parameters, _parameters.LocalParameters().names, "look whether /proc/sys is there, and readable"),
+    ],
+    ids=["files", "parameters"],
+)
+def test_a_pattern_that_cannot_be_looked_for(
+    module: types.ModuleType, look: c.Callable[[str], object], cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pattern: str) -> t.NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(module, "found_by", refuse)
+    with pytest.raises(ConfigError, match=rf"cannot look for .*net/\*: Input/output error; {cure}"):
+        look("net/*")

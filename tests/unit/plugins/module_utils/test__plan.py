@@ -14,7 +14,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._status import summary
 from fake_host import FakeHost
 
 
-def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left() -> None:
+def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeHost()
     fake.run_pluto()
     host = fake.host()
@@ -25,7 +25,7 @@ def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left()
         fake.unit_active = "deactivating"
         return False
 
-    host.launcher.stop = never  # type: ignore[method-assign]
+    monkeypatch.setattr(host.launcher, "stop", never)
     with pytest.raises(DaemonError, match=r"no pluto runs, .* but systemd has not finished its stop in 20 s") as caught:
         converge(Desired(running=False, stop_timeout=20), host, check_mode=False)
     # it has cleaned up all the same, and says so

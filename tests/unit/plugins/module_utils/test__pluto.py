@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DependencyError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
 from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
@@ -173,6 +173,12 @@ def test_lock_files(tmp_path: object, content: str | None, kind: str) -> None:
         with open(f"{tmp_path}/pluto.pid", "w", encoding="ascii") as file:
             file.write(content)
     assert LocalPluto(Says(None), rundir=str(tmp_path)).lock().kind == kind
+
+
+def test_a_lock_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "pluto").touch()
+    with pytest.raises(DaemonError, match=r"cannot read .*/pluto.pid: Not a directory; look at its mode and its file"):
+        LocalPluto(Says(None), rundir=f"{tmp_path}/pluto").lock()
 
 
 def test_a_socket_nobody_listens_on_is_stale(tmp_path: object) -> None:

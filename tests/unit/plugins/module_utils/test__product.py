@@ -78,7 +78,7 @@ def gateway(facts: Facts) -> FakeHost | None:
     """The fake that the facts describe; None when they contradict each other."""
     fake = FakeHost()
     fake.program = PROGRAMS[facts.program]
-    fake.manager = {"none": "direct", "script": "script"}.get(facts.manager, "systemd")  # type: ignore[assignment]
+    fake.manager = "direct" if facts.manager == "none" else "script" if facts.manager == "script" else "systemd"
     fake.leftovers = LEFT[facts.kernel]
     fake.old_lock = facts.locks == "left"
     fake.flushes = facts.program in ("Libreswan 4", "Libreswan 5")

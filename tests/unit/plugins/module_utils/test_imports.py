@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import typing as t
 from pathlib import Path
@@ -19,6 +20,7 @@ from fake_host import FakeHost
 
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 UTILS = sorted((PLUGINS / "module_utils").glob("_*.py"))
+MODULES = sorted((PLUGINS / "modules").glob("*.py"))
 PURE = {
     *("_errors", "_model", "_host", "_config_host", "_status", "_plan", "_converge", "_observe", "_facts"),
     *("_whack", "_connections", "_reasons", "_owner", "_firewall", "_ipsec_conf", "_candidate", "_faults", "_config"),
@@ -36,6 +38,19 @@ CONFIG = {
 """What it takes to give a gateway a configuration, or to try one out."""
 RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread", "_outdated"}
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
+HOSTS = {"_host", "_config_host", "_reload_host", "_router", "_nss_host"}
+"""What gathers the ports of a Host: each pure file may import the one that it is given."""
+RULE = (
+    (PLUGINS.parent / "CONTRIBUTING.md")
+    .read_text(encoding="utf-8")
+    .split("\n## Who may import whom\n")[1]
+    .split("\n## ")[0]
+)
+ROWS = [
+    [set(re.findall(r"\b_\w+", column)) for column in row.split("→")]
+    for row in re.findall(r"^   [├└]→(.*)     pure: ", RULE, re.MULTILINE)
+]
+"""The pure files as CONTRIBUTING.md draws them: rows of columns, whose imports go to the right."""
 
 
 def imports(path: Path) -> set[str]:
@@ -116,14 +131,103 @@ def test_the_core_is_pure(name: str) -> None:
     assert siblings <= PURE | {"_clock", "_ports"}
 
 
+def executed(path: Path) -> ast.Module:
+    """A file without what is for type checkers only."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "t.TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return tree
+
+
+def test_the_picture_has_every_file_and_no_other() -> None:
+    """And the text says which of them are pure."""
+    assert set(re.findall(r"(?<!\w)_[a-z]\w+", RULE)) - {path.stem for path in CONTROLLER} == {
+        path.stem for path in UTILS
+    }
+    (sentence,) = re.findall(r"^- The pure files are those of the last six rows, (.*)\.$", RULE, re.MULTILINE)
+    assert len(ROWS) == 6
+    assert {name for row in ROWS for column in row for name in column} | set(re.findall(r"`(_\w+)`", sentence)) == PURE
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_imports_of_the_core_go_to_the_right(name: str) -> None:
+    """In the rows of the picture, each as far as it likes."""
+    for other in siblings(ast.walk(executed(PLUGINS / f"module_utils/{name}.py"))) & PURE:
+        if other in HOSTS | {"_model", "_errors"}:
+            continue
+        places = [
+            (left, right)
+            for row in ROWS
+            for left, column in enumerate(row)
+            for right, there in enumerate(row)
+            if name in column and other in there
+        ]
+        assert places, f"no row has both {name} and {other}, which it imports"
+        assert all(left < right for left, right in places), f"{name} imports {other}, which is not to its right"
+
+
+def third_party(tree: ast.Module) -> set[str]:
+    """What is neither ours, nor Ansible's, nor of the standard library, of what is imported when a file is read."""
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(function)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).split(".")[0])
+    return found - sys.stdlib_module_names - {"ansible"}
+
+
+@pytest.mark.parametrize("path", [*UTILS, *MODULES], ids=lambda path: path.stem)
+def test_third_party_packages_are_imported_where_they_are_needed(path: Path) -> None:
+    assert third_party(executed(path)) == set()
+
+
+def test_one_that_is_not_would_be_found() -> None:
+    text = "import os\nimport psutil\nclass C:\n  import yaml\n  def f(self):\n    import pyroute2\n"
+    assert third_party(ast.parse(text)) == {"psutil", "yaml"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_every_module_compiles_its_files_once(path: Path) -> None:
+    """Before it imports any of them."""
+    body = executed(path).body
+    first = next(index for index, node in enumerate(body) if isinstance(node, ast.ImportFrom) and node.level)
+    assert ast.unparse(body[first]) == "from ..module_utils._imports import compile_once"
+    assert ast.unparse(body[first + 1]) == "compile_once()"
+
+
+def test_imports_are_relative_inside_and_absolute_outside() -> None:
+    """A plugin may be installed by another name; and tests import what users get."""
+    for path in sorted(PLUGINS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level <= 2, f"{path}: {ast.unparse(node)}"
+                names = [] if node.level else [str(node.module)]
+                # a sibling that is not marked as one
+                assert node.level or not str(node.module).startswith("_") or node.module == "__future__"
+            assert not [name for name in names if name.startswith("ansible_collections")], path
+    for path in sorted((PLUGINS.parent / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.level or str(node.module).startswith("plugins")):
+                # of a package of the tests' own
+                assert node.level == 1, f"{path}: {ast.unparse(node)}"
+                assert (path.parent / "__init__.py").exists(), f"{path}: {ast.unparse(node)}"
+
+
 @pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
 def test_ports_are_for_type_checkers_only(path: Path) -> None:
     """On a gateway each file that is imported costs time."""
-    tree = ast.parse(path.read_text())
-    for node in tree.body:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "t.TYPE_CHECKING":
-            node.body.clear()
-    found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = [node.module for node in ast.walk(executed(path)) if isinstance(node, ast.ImportFrom)]
     assert "_ports" not in found
 
 
