@@ -283,7 +283,10 @@ impact:
   elements: str
   sample: ["gw1-gw2: ike changed, will renegotiate", 41 untouched, no restart needed]
 confirm_timeout:
-  description: Seconds until the change is taken back unless it is confirmed. Null when it stays, or when there is none.
+  description:
+    - Seconds until the change is taken back unless it is confirmed. Null when it stays.
+    - Where nothing is to be changed, those that are left to a former change that nobody has confirmed yet, and null
+      when there is none.
   returned: success
   type: int
   sample: 120
