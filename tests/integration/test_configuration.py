@@ -18,7 +18,7 @@ from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._text import text_mistake
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
 from lab import Lab
-from lab.ansible import playbook
+from lab.ansible import Run, playbook
 from lab.lab import Gateway
 
 VALUES = 300
@@ -136,6 +136,36 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
             assert secret not in run.text
     assert first.recap["trixie"]["changed"] > 0
     assert again.recap["trixie"]["changed"] == 0
+
+
+def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None:
+    """A change of `config setup` ends the run with the key, and pluto and all else that was asked for are there."""
+
+    def role(**variables: object) -> Run:
+        connection = {"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret", "auto": "add"}
+        given = {"ipsec_connections": [connection], "ipsec_packages": [], **variables}
+        play = {"hosts": "trixie", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"], "vars": given}
+        path = tmp_path / "restart.yml"
+        path.write_text(json.dumps([play]), encoding="utf-8")
+        return playbook(suites, path)
+
+    gateway = suites.gateways["trixie"]
+    setup = {"nhelpers": 2}
+    with as_it_was(gateway):
+        first = role()
+        assert first.status == 0, first.text
+        pluto = gateway.run("pidof pluto").stdout
+        refused = role(ipsec_config_setup=setup, ipsec_sysctl={"net.ipv4.conf.all.send_redirects": False})
+        assert refused.status == 2, refused.text
+        assert "config setup: nhelpers differs from what pluto was started with" in " ".join(refused.text.split())
+        assert gateway.run("pidof pluto").stdout == pluto
+        assert gateway.run("grep -c nhelpers=2 /etc/ipsec.conf").stdout == "1\n"
+        assert gateway.run("cat /proc/sys/net/ipv4/conf/all/send_redirects").stdout == "0\n"
+        allowed = role(ipsec_config_setup={"nhelpers": 3}, ipsec_allow_restart=True)
+        assert allowed.status == 0, allowed.text
+        assert gateway.run("pidof pluto").stdout != pluto
+        gone = role(ipsec_state="absent")
+        assert gone.status == 0, gone.text
 
 
 @contextlib.contextmanager

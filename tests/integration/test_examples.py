@@ -263,7 +263,8 @@ def other_inventories(reader: Reader) -> None:
         {"clouds": {"hosts": reader.content("docs/nat.md: cloud1")}},
         reader.content("docs/from-linux-system-roles.md: bastions"),
         {"all": {"vars": dict.fromkeys(("ipsec_psk_master", "vault_ipsec_psk_master", "vault_office_psk"), PSK)}},
-        {"all": {"vars": {"vault_partner_psk": PSK, "ipsec_packages": []}}},
+        # one inventory has another config setup than the next, on the same gateways
+        {"all": {"vars": {"vault_partner_psk": PSK, "ipsec_packages": [], "ipsec_allow_restart": True}}},
     )
     old = "/etc/ipsec.d/{{ inventory_hostname }}-to-other"
     one_up = {
