@@ -150,18 +150,18 @@ def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None
         return playbook(suites, path)
 
     gateway = suites.gateways["trixie"]
-    setup = {"nhelpers": 2}
+    setup = {"uniqueids": False}
     with as_it_was(gateway):
         first = role()
         assert first.status == 0, first.text
         pluto = gateway.run("pidof pluto").stdout
         refused = role(ipsec_config_setup=setup, ipsec_sysctl={"net.ipv4.conf.all.send_redirects": False})
         assert refused.status == 2, refused.text
-        assert "config setup: nhelpers differs from what pluto was started with" in " ".join(refused.text.split())
+        assert "config setup: uniqueids differs from what pluto was started with" in " ".join(refused.text.split())
         assert gateway.run("pidof pluto").stdout == pluto
-        assert gateway.run("grep -c nhelpers=2 /etc/ipsec.conf").stdout == "1\n"
+        assert gateway.run("grep -c uniqueids=no /etc/ipsec.conf").stdout == "1\n"
         assert gateway.run("cat /proc/sys/net/ipv4/conf/all/send_redirects").stdout == "0\n"
-        allowed = role(ipsec_config_setup={"nhelpers": 3}, ipsec_allow_restart=True)
+        allowed = role(ipsec_config_setup={**setup, "keep-alive": 10}, ipsec_allow_restart=True)
         assert allowed.status == 0, allowed.text
         assert gateway.run("pidof pluto").stdout != pluto
         gone = role(ipsec_state="absent")
