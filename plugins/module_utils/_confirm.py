@@ -39,6 +39,11 @@ class Pending(t.NamedTuple):
     """Paths of files that are recorded, and are to be no longer once it is confirmed."""
 
 
+def timeout_mistake(seconds: int) -> str | None:
+    """What is wrong with the time after which a configuration is taken back."""
+    return None if seconds >= 1 else f"is {seconds}; allowed: one second or more"
+
+
 def confirm(host: ConfigHost, *, check_mode: bool) -> dict[str, t.Any]:
     """Let the installed configuration stay; ConfigError when it has already been taken back."""
     if check_mode:
