@@ -31,10 +31,12 @@ PSK: t.Final = "made-for-a-test-of-examples-0123456789"
 FIFTY = "it takes fifty gateways; tests/gates/test_docs.py computes what each is to have"
 NFTABLES = "the lab's kernel has no nftables for IP; tests/contract/test_filter.py opens chains of network namespaces"
 OF_A_CA = "it takes certificates that the reader has; tests/contract/test_nss.py and molecule make some"
+KEYS = "tests/gates/test_docs.py computes the keys of three gateways"
 TARBALL = "tests/gates/test_collection.py builds the tarball, and installs it where nothing else is"
 ELSEWHERE = {
     "docs/mesh.md: gateways": FIFTY,
     "docs/mesh.md: Test the inventory": FIFTY,
+    "roles/ipsec/README.md: ipsec_secrets": KEYS,
     "docs/site-to-site.md: ipsec_sysctl, ipsec_firewall": NFTABLES,
     "plugins/modules/ipsec_firewall.py": NFTABLES,
     "docs/certificates.md: ipsec_certificates": OF_A_CA,
