@@ -116,7 +116,7 @@ def write(chance: random.Random) -> Told:
 
 
 def read_back(section: str, wanted: dict[str, str]) -> dict[str, str]:
-    """What readwriteconf tells of these keys. In 5.2 a line can begin with a key whose own value and end are missing."""
+    """What readwriteconf tells of these keys. In 5.2 a line can begin with a key that has lost its end."""
     found = {key: re.search(rf'\t{re.escape(key)}=("?)(.*)\1$', section, re.MULTILINE) for key in wanted}
     return {key: match[2] for key, match in found.items() if match}
 
