@@ -209,33 +209,52 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
     assert again.recap["trixie"]["changed"] == 0
 
 
+def role(lab: Lab, folder: Path, **variables: object) -> Run:
+    """Run the role on one gateway, with a connection to a peer that is not there."""
+    connection = {"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret", "auto": "start"}
+    given = {"ipsec_connections": [connection], "ipsec_packages": [], **variables}
+    play = {"hosts": "trixie", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"], "vars": given}
+    path = folder / "one.yml"
+    path.write_text(json.dumps([play]), encoding="utf-8")
+    return playbook(lab, path)
+
+
 def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None:
     """A change of `config setup` ends the run with the key, and pluto and all else that was asked for are there."""
-
-    def role(**variables: object) -> Run:
-        connection = {"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret", "auto": "add"}
-        given = {"ipsec_connections": [connection], "ipsec_packages": [], **variables}
-        play = {"hosts": "trixie", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"], "vars": given}
-        path = tmp_path / "restart.yml"
-        path.write_text(json.dumps([play]), encoding="utf-8")
-        return playbook(suites, path)
-
     gateway = suites.gateways["trixie"]
     setup = {"uniqueids": False}
     with as_it_was(gateway):
-        first = role()
+        first = role(suites, tmp_path)
         assert first.status == 0, first.text
         pluto = gateway.run("pidof pluto").stdout
-        refused = role(ipsec_config_setup=setup, ipsec_sysctl={"net.ipv4.conf.all.send_redirects": False})
+        sysctl = {"net.ipv4.conf.all.send_redirects": False}
+        refused = role(suites, tmp_path, ipsec_config_setup=setup, ipsec_sysctl=sysctl)
         assert refused.status == 2, refused.text
         assert "config setup: uniqueids differs from what pluto was started with" in " ".join(refused.text.split())
         assert gateway.run("pidof pluto").stdout == pluto
         assert gateway.run("grep -c uniqueids=no /etc/ipsec.conf").stdout == "1\n"
         assert gateway.run("cat /proc/sys/net/ipv4/conf/all/send_redirects").stdout == "0\n"
-        allowed = role(ipsec_config_setup={**setup, "keep-alive": 10}, ipsec_allow_restart=True)
+        allowed = role(suites, tmp_path, ipsec_config_setup={**setup, "keep-alive": 10}, ipsec_allow_restart=True)
         assert allowed.status == 0, allowed.text
         assert gateway.run("pidof pluto").stdout != pluto
-        gone = role(ipsec_state="absent")
+        gone = role(suites, tmp_path, ipsec_state="absent")
+        assert gone.status == 0, gone.text
+
+
+def test_a_second_run_of_the_role_confirms_what_the_first_could_not(suites: Lab, tmp_path: Path) -> None:
+    """The first one ends between change and confirmation, for its tunnel does not come up."""
+    gateway = suites.gateways["trixie"]
+    waits = "test -e /var/lib/xswan-ipsec/rollback.json"
+    with as_it_was(gateway):
+        failed = role(suites, tmp_path, ipsec_confirm_timeout=1800, ipsec_wait="established")
+        assert failed.status == 2, failed.text
+        assert gateway.run(waits, check=False).returncode == 0
+        again = role(suites, tmp_path, ipsec_confirm_timeout=1800)
+        assert again.status == 0, again.text
+        assert gateway.run(waits, check=False).returncode == 1
+        assert gateway.run("systemctl is-active xswan-ipsec-rollback.timer", check=False).stdout == "inactive\n"
+        assert gateway.run("grep -c '^conn one$' /etc/ipsec.conf").stdout == "1\n"
+        gone = role(suites, tmp_path, ipsec_state="absent")
         assert gone.status == 0, gone.text
 
 
