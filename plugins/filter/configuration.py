@@ -19,8 +19,8 @@ options:
     description:
       - Variables of the role by their names. These are C(ipsec_config_setup), C(ipsec_connection_defaults),
         C(ipsec_connections), C(ipsec_topology), C(ipsec_secrets), C(ipsec_psk_master), C(ipsec_psk_minimum),
-        C(ipsec_policies), C(ipsec_certificates), C(ipsec_sysctl) and C(ipsec_package_state). The last three are only
-        checked.
+        C(ipsec_policies), C(ipsec_certificates), C(ipsec_sysctl), C(ipsec_confirm_timeout), C(ipsec_firewall_chain) and
+        C(ipsec_package_state). The last five are only checked.
     type: dict
     required: true
   host:

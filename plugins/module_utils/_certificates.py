@@ -11,7 +11,6 @@ what fails there has changed nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import re
 import typing as t
@@ -29,6 +28,11 @@ TIMEOUT = 60.0
 """Seconds to wait for another run."""
 CA_TRUST, NO_TRUST = "CT,,", ",,"
 """certutil(1): a CA for servers and for clients, as which the ends of a tunnel are looked at; nothing."""
+
+SOURCES = ("content", "src", "pkcs12", "pkcs12_src")
+"""Options that a certificate can come by."""
+TEXTS = ("content", "pkcs12")
+"""Those of SOURCES that hold it, and do not name a file on the gateway."""
 
 _NAME = re.compile(r"(?!-)[^\x00-\x1f\x7f:\"]+(?<! )")
 """NSS takes what comes before a colon for the name of a token, ipsec.conf(5) has no quote within quotes."""
@@ -103,6 +107,15 @@ class Wish:
         return sorted({*self.wanted, *self.unwanted, *self.ours})
 
 
+def spelling_mistake(name: str, trust: object) -> str | None:
+    """What is wrong with a certificate's nickname in NSS, or its trust as certutil(1) has it; first the key."""
+    if not _NAME.fullmatch(name):
+        return f"name: {name!r} is no nickname; allowed: a text without colon, quote and control character"
+    if trust is not None and not _TRUST.fullmatch(str(trust)):
+        return f"trust: {trust!r} is no trust; allowed: three fields as certutil(1) has them, such as CT,,"
+    return None
+
+
 def entries_from(certificates: t.Sequence[t.Mapping[str, t.Any]], files: Files) -> tuple[Entry, ...]:
     """The entries of the task's list; ConfigError with all that cannot be meant, and never with a secret."""
     mistakes: list[str] = []
@@ -110,21 +123,19 @@ def entries_from(certificates: t.Sequence[t.Mapping[str, t.Any]], files: Files) 
     for index, given in enumerate(certificates):
         path = f"certificates[{index}]"
         name = given["name"]
-        if not _NAME.fullmatch(name):
-            mistakes.append(
-                f"{path}.name: {name!r} is no nickname; take one without colon, quote and control character"
-            )
+        wrong = spelling_mistake(name, given.get("trust"))
+        if wrong:
+            mistakes.append(f"{path}.{wrong}")
         elif name in [entry.name for entry in entries]:
             mistakes.append(f"{path}.name: {name} is there twice; leave one out")
-        if given.get("trust") is not None and not _TRUST.fullmatch(given["trust"]):
-            mistakes.append(
-                f"{path}.trust: {given['trust']!r} is no trust; take three fields as certutil(1) has them: CT,,"
-            )
         if given["state"] == "absent":
             entries.append(Entry(name, present=False))
             continue
+        source = next((one for one in SOURCES if given.get(one)), "src")
         try:
-            entries.append(_entry(given, files))
+            check_words(given, source)
+            text = given[source] if source in TEXTS else _read(files, source, given.get(source))
+            entries.append(entry_of(given, source, text))
         except ConfigError as exc:
             mistakes.append(f"{path}.{exc}")
     if mistakes:
@@ -132,41 +143,41 @@ def entries_from(certificates: t.Sequence[t.Mapping[str, t.Any]], files: Files) 
     return tuple(entries)
 
 
-def _entry(given: t.Mapping[str, t.Any], files: Files) -> Entry:
+def check_words(given: t.Mapping[str, t.Any], source: str) -> None:
+    """ConfigError, which begins with the option, for what cannot be meant, whatever is in the source."""
+    if given.get("passphrase") and re.search(r"[\r\n]", given["passphrase"]):
+        raise ConfigError("passphrase: has more than one line; allowed: one")
+    if given.get("key") and source not in ("content", "src"):
+        raise ConfigError("key: goes with a certificate in PEM; PKCS #12 has the key in it")
+    if given.get("key") and not has_private_key(given["key"]):
+        raise ConfigError("key: is no private key in PEM; allowed: text that begins with -----BEGIN PRIVATE KEY-----")
+
+
+def entry_of(given: t.Mapping[str, t.Any], source: str, text: str) -> Entry:
+    """The entry whose source, one of SOURCES, has this text; ConfigError, which begins with the option."""
     name: str = given["name"]
     trust, passphrase, pem_key = (given.get(option) for option in ("trust", "passphrase", "key"))
-    if passphrase and re.search(r"[\r\n]", passphrase):
-        raise ConfigError("passphrase: has more than one line; give it without line breaks")
-    if given.get("pkcs12") or given.get("pkcs12_src"):
-        if pem_key:
-            raise ConfigError("key: goes with a certificate in PEM, and PKCS #12 has the key in it; leave it out")
-        if given.get("pkcs12"):
-            try:
-                content = base64.b64decode("".join(given["pkcs12"].split()), validate=True)
-            except binascii.Error as exc:
-                raise ConfigError("pkcs12: is no base64; give what `base64 -w 0 FILE` prints") from exc
-        else:
-            content = _content(files, "pkcs12_src", given["pkcs12_src"])
+    if source == "pkcs12":
+        try:
+            content = base64.b64decode("".join(text.split()), validate=True)
+        except ValueError as exc:
+            raise ConfigError("pkcs12: is no base64; allowed: a PKCS #12 file in base64") from exc
         return Entry(name, (), Key("pkcs12", content, passphrase or ""), trust)
-    option = "content" if given.get("content") else "src"
-    text = given["content"] if option == "content" else _content(files, "src", given.get("src")).decode(*_ENCODING)
+    if source == "pkcs12_src":
+        return Entry(name, (), Key("pkcs12", text.encode(*_ENCODING), passphrase or ""), trust)
     if has_private_key(text):
-        raise ConfigError(f"{option}: has a private key in it; give that as key, which is never shown")
+        raise ConfigError(f"{source}: has a private key in it; give that as key, which is never shown")
     try:
         found = certificates_in(text)
     except ValueError as exc:
-        raise ConfigError(
-            f"{option}: a certificate in it is damaged: {exc}; give one that `openssl x509` reads"
-        ) from exc
+        raise ConfigError(f"{source}: a certificate in it is damaged: {exc}") from exc
     if not found:
-        raise ConfigError(f"{option}: has no certificate in PEM; give one from BEGIN CERTIFICATE to END CERTIFICATE")
-    if pem_key and not has_private_key(pem_key):
-        raise ConfigError("key: is no private key in PEM; give one from BEGIN PRIVATE KEY to END PRIVATE KEY")
+        raise ConfigError(f"{source}: has no certificate in PEM; allowed: -----BEGIN CERTIFICATE----- and what follows")
     key = Key("pem", pem_key.encode(*_ENCODING), passphrase or "") if pem_key else None
     return Entry(name, found, key, trust)
 
 
-def _content(files: Files, option: str, path: str | None) -> bytes:
+def _read(files: Files, option: str, path: str | None) -> str:
     text = files.read(path) if path else None
     if text is None:
         raise ConfigError(
@@ -174,7 +185,7 @@ def _content(files: Files, option: str, path: str | None) -> bytes:
             if path
             else f"{option}: is empty; give a certificate"
         )
-    return text.encode(*_ENCODING)
+    return text
 
 
 def settle(entries: tuple[Entry, ...], host: NssHost, *, purge: bool, check_mode: bool) -> dict[str, t.Any]:

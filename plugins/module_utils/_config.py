@@ -14,7 +14,7 @@ from ._confirm import arm
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, after_changes
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
-from ._record import record, recorded
+from ._record import as_it_is, as_it_was, differs, forget, record, recorded
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
@@ -63,7 +63,7 @@ class Installation:
     faults: tuple[Fault, ...] = ()
     backups: tuple[str, ...] = ()
     confirm_timeout: int | None = None
-    """Seconds until it is taken back; None: it stays."""
+    """Seconds until it, or a former one that nobody has confirmed, is taken back; None: it stays."""
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""
@@ -115,23 +115,25 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         before = recorded(host.files, "files")
         if proposal.record:
             # before the installation: it may end half-way
-            before = {**{file.path: _as_it_is(host, file) for file in wanted}, **before}
+            before = {**{file.path: as_it_is(host.files, file) for file in wanted}, **before}
             record(host.files, "files", before)
         host.rollback.forget()
-        backups = _to_confirm(tried, proposal, host)
-        if proposal.purge:
-            paths = {file.path for file in wanted}
+        paths = {file.path for file in wanted}
+        purged = tuple(path for path in before if path not in paths) if proposal.purge else ()
+        backups = _to_confirm(tried, purged, proposal, host)
+        # what may come back is still ours: then it is forgotten when the change is confirmed
+        if host.rollback.pending() is None:
             with after_changes(bool(tried.changes)):
-                record(host.files, "files", {path: was for path, was in before.items() if path in paths})
+                forget(host.files, purged)
         return dataclasses.replace(tried, backups=backups)
 
 
-def _to_confirm(tried: Installation, proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
+def _to_confirm(tried: Installation, purged: tuple[str, ...], proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
     """Install it, so that it is taken back unless it is confirmed, if that is asked for."""
     if proposal.confirm_timeout is None or not tried.changes:
         return _installed(tried, host, proposal.keep)
     pending = host.rollback.pending()
-    arm(host, proposal.candidate.config, tried.before, proposal.confirm_timeout, proposal.keep)
+    arm(host, proposal.candidate.config, tried.before, purged, proposal.confirm_timeout, proposal.keep)
     try:
         return _installed(tried, host, proposal.keep)
     except IPsecError as exc:
@@ -160,7 +162,7 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
 
 
 def _restoration(config: str, host: ConfigHost) -> Installation:
-    olds = tuple(_as_it_was(path, was) for path, was in recorded(host.files, "files").items())
+    olds = tuple(as_it_was(path, was) for path, was in recorded(host.files, "files").items())
     backups = [
         dataclasses.replace(file, path=path, text=None) for file in olds for path in host.files.glob(file.backups)
     ]
@@ -168,35 +170,16 @@ def _restoration(config: str, host: ConfigHost) -> Installation:
     return _comparison(candidate, host, Trial("none"))
 
 
-def _as_it_is(host: ConfigHost, file: File) -> dict[str, t.Any]:
-    """What is recorded of a file."""
-    mode = host.files.mode(file.path)
-    return {
-        "text": host.files.read(file.path),
-        "mode": None if mode is None or mode < 0 else mode,
-        "secret": file.secret,
-    }
-
-
-def _as_it_was(path: str, was: dict[str, t.Any]) -> File:
-    return File(path, was["text"], was["secret"], was["mode"])
-
-
 def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, ...]:
     if not found.changes:
         return ()
     backups = host.files.install(found.changes, keep)
     with after_changes(True):
-        left = [file.path for file in found.changes if _differs(host, file)]
+        left = [file.path for file in found.changes if differs(host.files, file)]
         if left:
             raise VerifyError(f"installed, but not as asked: {', '.join(left)}", left=left)
     host.journal.write(f"installed {', '.join(file.path for file in found.changes)}")
     return backups
-
-
-def _differs(host: ConfigHost, file: File) -> bool:
-    mode = None if file.text is None else file.mode
-    return host.files.read(file.path) != file.text or host.files.mode(file.path) != mode
 
 
 def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
@@ -208,7 +191,7 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     candidate = _resolved(proposal.candidate, host)
     if proposal.purge:
         named = {file.path for file in candidate.files}
-        olds = (_as_it_was(path, was) for path, was in recorded(host.files, "files").items() if path not in named)
+        olds = (as_it_was(path, was) for path, was in recorded(host.files, "files").items() if path not in named)
         candidate = Candidate(candidate.config, (*olds, *candidate.files))
     after_files = candidate.over(host.files)
     after = read_conf(after_files, candidate.config)
@@ -227,9 +210,12 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     )
     _refuse(found, proposal)
     compared = _comparison(candidate, host, trial)
+    pending = host.rollback.pending()
     if not compared.changes:
-        return dataclasses.replace(compared, faults=found)
-    if proposal.confirm_timeout is None and host.rollback.pending() is not None:
+        # what a former run left unconfirmed is in place, and is taken back all the same
+        left = None if pending is None else max(1, int(pending.until - host.clock.epoch()))
+        return dataclasses.replace(compared, faults=found, confirm_timeout=left)
+    if proposal.confirm_timeout is None and pending is not None:
         raise ConfigError(
             "the configuration before this one still waits to be confirmed, nothing was changed; "
             "confirm it with state confirmed, or wait until it is taken back, or give confirm_timeout here too"
@@ -240,8 +226,8 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
 def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Installation:
     """How the candidate differs from what is there."""
     before, after = read_conf(host.files, candidate.config), read_conf(candidate.over(host.files), candidate.config)
-    changes = tuple(file for file in candidate.files if _differs(host, file))
-    olds = tuple(File(file.path, host.files.read(file.path), file.secret) for file in changes)
+    changes = tuple(file for file in candidate.files if differs(host.files, file))
+    olds = tuple(as_it_was(file.path, as_it_is(host.files, file)) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
     return Installation(olds, changes, difference(before, after, secrets=secrets), trial)
 

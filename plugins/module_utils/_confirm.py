@@ -10,8 +10,9 @@ import datetime
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError, IPsecError
+from ._errors import ConfigError, IPsecError, after_changes
 from ._model import Desired
+from ._record import differs, forget
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
@@ -34,6 +35,13 @@ class Pending(t.NamedTuple):
     """When they are put back, in seconds since the epoch."""
     keep: int
     """Backups of each file, also of the one that is taken back."""
+    purged: tuple[str, ...] = ()
+    """Paths of files that are recorded, and are to be no longer once it is confirmed."""
+
+
+def timeout_mistake(seconds: int) -> str | None:
+    """What is wrong with the time after which a configuration is taken back."""
+    return None if seconds >= 1 else f"is {seconds}; allowed: one second or more"
 
 
 def confirm(host: ConfigHost, *, check_mode: bool) -> dict[str, t.Any]:
@@ -46,6 +54,8 @@ def confirm(host: ConfigHost, *, check_mode: bool) -> dict[str, t.Any]:
             record = _still_pending(host)
             if record is not None:
                 host.rollback.disarm()
+                with after_changes(True):
+                    forget(host.files, record.purged)
                 host.journal.write(f"confirmed {', '.join(file.path for file in record.files)}")
     return {"changed": record is not None, "files": [file.path for file in record.files] if record else []}
 
@@ -57,12 +67,14 @@ def _still_pending(host: ConfigHost) -> Pending | None:
     return host.rollback.pending()
 
 
-def arm(host: ConfigHost, config: str, before: tuple[File, ...], seconds: int, keep: int) -> None:
+def arm(
+    host: ConfigHost, config: str, before: tuple[File, ...], purged: tuple[str, ...], seconds: int, keep: int
+) -> None:
     """From now on the host will be as it is, in so many seconds; or as it was before a change that is not confirmed."""
     earlier = host.rollback.pending()
     files = {file.path: file for file in (*before, *(earlier.files if earlier else ()))}
     running = earlier.running if earlier else bool(host.pluto.processes())
-    record = Pending(config, tuple(files.values()), running, host.clock.epoch() + seconds, keep)
+    record = Pending(config, tuple(files.values()), running, host.clock.epoch() + seconds, keep, purged)
     host.rollback.arm(record, seconds)
 
 
@@ -80,7 +92,7 @@ def take_back(host: ConfigHost, reload: ReloadHost, *, booted: bool) -> str | No
         record = host.rollback.pending()
         if record is None:
             return None
-        changes = tuple(file for file in record.files if host.files.read(file.path) != file.text)
+        changes = tuple(file for file in record.files if differs(host.files, file))
         if changes:
             host.files.install(changes, record.keep)
         when = datetime.datetime.fromtimestamp(host.clock.epoch(), datetime.timezone.utc)

@@ -180,7 +180,8 @@ class LocalFiles:
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
             backup = f"{file.path}.{now}{BACKUP}"
             if file.secret:
-                os.chmod(file.path + OLD, file.mode)
+                # whatever mode the file itself is to have
+                os.chmod(file.path + OLD, 0o600)
             os.replace(file.path + OLD, backup)
             yield backup
         else:

@@ -43,6 +43,13 @@ _CHAIN = re.compile(r"(ip|ip6|inet)( [A-Za-z_][A-Za-z0-9_.-]*){2}")
 Tool = t.Literal["nftables", "firewalld", "none"]
 
 
+def chain_mistake(chain: str) -> str | None:
+    """What is wrong with the name of a chain."""
+    if _CHAIN.fullmatch(chain):
+        return None
+    return f"{chain!r} is no chain; allowed: ip, ip6 or inet, a table and a name, as inet filter input"
+
+
 @dataclasses.dataclass(frozen=True)
 class Wish:
     """What the task asks for."""
@@ -55,8 +62,9 @@ class Wish:
 
     def check(self) -> None:
         """ConfigError when it cannot be meant."""
-        if not _CHAIN.fullmatch(self.chain):
-            raise ConfigError(f"chain: {self.chain!r} is no chain; take family, table and name, as inet filter input")
+        wrong = chain_mistake(self.chain)
+        if wrong:
+            raise ConfigError(f"chain: {wrong}")
 
     @property
     def openings(self) -> tuple[Opening, ...]:

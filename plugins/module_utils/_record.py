@@ -45,6 +45,28 @@ def record(files: Files, part: Part, content: dict[str, t.Any]) -> None:
         files.install((File(RECORD, text, secret=True),), 0)
 
 
+def forget(files: Files, paths: t.Collection[str]) -> None:
+    """Record nothing of these files any more: nobody has to put them back."""
+    record(files, "files", {path: was for path, was in recorded(files, "files").items() if path not in paths})
+
+
+def as_it_is(files: Files, file: File) -> dict[str, t.Any]:
+    """What is recorded of a file. The mode of one that is not root's says nothing."""
+    mode = files.mode(file.path)
+    return {"text": files.read(file.path), "mode": None if mode is None or mode < 0 else mode, "secret": file.secret}
+
+
+def as_it_was(path: str, was: dict[str, t.Any]) -> File:
+    """The file that was recorded."""
+    return File(path, was["text"], was["secret"], was["mode"])
+
+
+def differs(files: Files, file: File) -> bool:
+    """Whether the host's file has another text, mode or owner than this one."""
+    mode = None if file.text is None else file.mode
+    return files.read(file.path) != file.text or files.mode(file.path) != mode
+
+
 def _read(files: Files) -> dict[str, dict[str, t.Any]]:
     text = files.read(RECORD)
     if text is None:

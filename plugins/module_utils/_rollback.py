@@ -94,7 +94,7 @@ class LocalRollback:
             )
         said = {
             **record._asdict(),
-            "files": [[file.path, file.text, file.secret] for file in record.files],
+            "files": [[file.path, file.text, file.secret, file.permissions] for file in record.files],
             "boot": _boot(),
             "token": os.urandom(8).hex(),
         }
@@ -204,12 +204,16 @@ class LocalRollback:
 
 def _record(said: dict[str, t.Any]) -> Pending:
     files = tuple(
-        File(str(path), None if text is None else str(text), bool(secret)) for path, text, secret in said["files"]
+        File(str(path), None if text is None else str(text), bool(secret), None if mode is None else int(mode))
+        for path, text, secret, mode in said["files"]
     )
+    if not all(file.permissions is None or 0 <= file.permissions <= 0o7777 for file in files):
+        raise ValueError("no mode")
     until = float(said["until"])
     if not 0 <= until < 2**63:
         raise ValueError("no time")
-    return Pending(str(said["config"]), files, bool(said["running"]), until, int(said["keep"]))
+    purged = tuple(str(path) for path in said["purged"])
+    return Pending(str(said["config"]), files, bool(said["running"]), until, int(said["keep"]), purged)
 
 
 def _boot() -> str:

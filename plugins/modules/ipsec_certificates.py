@@ -163,7 +163,7 @@ from ..module_utils._imports import compile_once
 
 compile_once()
 
-from ..module_utils._certificates import entries_from, settle
+from ..module_utils._certificates import SOURCES, entries_from, settle
 from ..module_utils._commands import LocalCommands
 from ..module_utils._module import run
 from ..module_utils._nss_local import nss_host
@@ -180,7 +180,6 @@ def action(host: NssHost, params: dict[str, t.Any], *, check_mode: bool) -> dict
 
 def main() -> None:
     """Run the module."""
-    sources = ("content", "src", "pkcs12", "pkcs12_src")
     module = AnsibleModule(
         argument_spec={
             "certificates": {
@@ -198,8 +197,8 @@ def main() -> None:
                     "key": {"type": "str", "no_log": True},
                     "trust": {"type": "str"},
                 },
-                "mutually_exclusive": [sources],
-                "required_if": [("state", "present", sources, True)],
+                "mutually_exclusive": [SOURCES],
+                "required_if": [("state", "present", SOURCES, True)],
             },
             "purge": {"type": "bool", "default": False},
             "config": {"type": "path", "default": "/etc/ipsec.conf"},

@@ -283,7 +283,10 @@ impact:
   elements: str
   sample: ["gw1-gw2: ike changed, will renegotiate", 41 untouched, no restart needed]
 confirm_timeout:
-  description: Seconds until the change is taken back unless it is confirmed. Null when it stays, or when there is none.
+  description:
+    - Seconds until the change is taken back unless it is confirmed. Null when it stays.
+    - Where nothing is to be changed, those that are left to a former change that nobody has confirmed yet, and null
+      when there is none.
   returned: success
   type: int
   sample: 120
@@ -308,7 +311,7 @@ from ..module_utils._candidate import Candidate, File
 from ..module_utils._commands import LocalCommands
 from ..module_utils._config import Proposal, install, restore
 from ..module_utils._config_local import config_host
-from ..module_utils._confirm import confirm
+from ..module_utils._confirm import confirm, timeout_mistake
 from ..module_utils._errors import ConfigError
 from ..module_utils._module import run
 
@@ -361,8 +364,9 @@ def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> d
         return confirm(host, check_mode=check_mode)
     if params["state"] == "absent":
         return restore(params["config"], host, params["timeout"], check_mode=check_mode).to_result()
-    if params["confirm_timeout"] is not None and params["confirm_timeout"] < 1:
-        raise ConfigError("confirm_timeout: give at least one second")
+    wrong = None if params["confirm_timeout"] is None else timeout_mistake(params["confirm_timeout"])
+    if wrong:
+        raise ConfigError(f"confirm_timeout: {wrong}, or leave it out")
     return install(proposal_from(params, host.files), host, check_mode=check_mode).to_result()
 
 

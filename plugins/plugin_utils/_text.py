@@ -23,8 +23,6 @@ _KEY: t.Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NAME: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARAMETER: t.Final = re.compile(r"net([./][\w*@:-]+)+", re.ASCII)
 _VALUE: t.Final = re.compile(r"[\x21-\x7e]+([ \t]+[\x21-\x7e]+)*")
-_NICKNAME: t.Final = re.compile(r"(?!-)[^\x00-\x1f\x7f:\"]+(?<! )")
-_TRUST: t.Final = re.compile(r"[pPcCTuw]*(,[pPcCuw]*){2}")
 _PROTOCOL: t.Final = re.compile(r"[a-z][a-z0-9-]*|[0-9]{1,3}")
 
 _REPEATED: t.Final = ("also",)
@@ -41,15 +39,6 @@ def name_mistake(name: object) -> str | None:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
     return f"{name!r} is no name of a connection; allowed: letters, digits, '.', '_' and '-', the first not a sign"
-
-
-def certificate_mistake(name: str, trust: object) -> str | None:
-    """What is wrong with a certificate's nickname in NSS, or its trust as certutil(1) has it; first the key."""
-    if not _NICKNAME.fullmatch(name):
-        return f"name: {name!r} is no nickname; allowed: a text without colon, quote and control character"
-    if trust is not None and not _TRUST.fullmatch(str(trust)):
-        return f"trust: {trust!r} is no trust; allowed: three fields as certutil(1) has them, such as CT,,"
-    return None
 
 
 def destination_mistake(destination: object) -> str | None:

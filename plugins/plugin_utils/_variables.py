@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..module_utils._certificates import SOURCES, TEXTS, check_words, entry_of, spelling_mistake
+from ..module_utils._confirm import timeout_mistake
+from ..module_utils._errors import ConfigError
+from ..module_utils._opening import chain_mistake
 from ._keys import pair_key
 from ._text import (
-    certificate_mistake,
     destination_mistake,
     identity,
     key_lines,
@@ -32,7 +35,6 @@ _PSK_FLOOR: t.Final = 8
 _CERTIFICATE_KEYS: t.Final = (
     *("name", "state", "content", "src", "pkcs12", "pkcs12_src", "passphrase", "key", "trust"),
 )
-_SOURCES: t.Final = ("content", "src", "pkcs12", "pkcs12_src")
 _AH: t.Final = re.compile(r"ah=|phase2=\W*ah\b", re.IGNORECASE)
 _HEADER: t.Final = "# Managed by Ansible (role xswan.ipsec.ipsec): changes made here are lost."
 
@@ -69,6 +71,7 @@ def configuration(
         mistakes.append("ipsec_package_state: absent goes with ipsec_state absent; allowed: present, latest")
     derived, wrong = connections(me, variables.get("ipsec_topology") or [], groups, variable)
     mistakes += wrong
+    mistakes += _numbers_and_chain(variables)
     declared: dict[str, tuple[str, Variables]] = {one["name"]: ("ipsec_topology", one) for one in derived}
     if len(declared) < len(derived):
         names = [connection["name"] for connection in derived]
@@ -99,6 +102,27 @@ def configuration(
         return {"mistakes": [*map(shown, mistakes)], "sections": [], "secrets": [], "policies": {}, "ah": False}
     ah = any(_AH.match(line) for section in sections for line in section["lines"])
     return {"mistakes": [], "sections": sections, "secrets": secrets, "policies": policies, "ah": ah}
+
+
+def _numbers_and_chain(variables: Variables) -> t.Iterator[str]:
+    """What is wrong with the variables that are one word."""
+    least = _whole(variables.get("ipsec_psk_minimum", _PSK_FLOOR))
+    if least is None or least < _PSK_FLOOR:
+        said = variables["ipsec_psk_minimum"]
+        yield f"ipsec_psk_minimum: is {said!r}; allowed: a number of characters, {_PSK_FLOOR} or more"
+    seconds = _whole(variables.get("ipsec_confirm_timeout", 0))
+    wrong = "is no number; allowed: seconds" if seconds is None else timeout_mistake(seconds) if seconds else None
+    if wrong:
+        yield f"ipsec_confirm_timeout: {wrong}, or 0 for a change that stays"
+    wrong = chain_mistake(str(variables.get("ipsec_firewall_chain", "inet filter input")))
+    if wrong:
+        yield f"ipsec_firewall_chain: {wrong}"
+
+
+def _whole(value: object) -> int | None:
+    """A number, which may have come as text; None when it is none."""
+    text = str(value)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) else None
 
 
 def _explicit(entries: t.Sequence[t.Any], mistakes: list[str]) -> dict[str, tuple[str, Variables]]:
@@ -136,22 +160,28 @@ def _certificates(entries: t.Sequence[t.Any], mistakes: list[str]) -> None:
             if key not in _CERTIFICATE_KEYS
         ]
         name = str(entry.get("name", ""))
-        wrong = certificate_mistake(name, entry.get("trust"))
+        wrong = spelling_mistake(name, entry.get("trust"))
         if wrong:
             mistakes.append(f"{path}.{wrong}")
         elif name in names:
             mistakes.append(f"{path}.name: {name} is the name of {names[name]} too; each certificate needs its own")
         names[name] = path
         state = entry.get("state", "present")
-        given = [source for source in _SOURCES if entry.get(source) is not None]
+        given = [source for source in SOURCES if entry.get(source) is not None]
         if state not in _STATES:
             mistakes.append(f"{path}.state: {state!r} is unknown; allowed: {', '.join(_STATES)}")
         elif state == "present" and len(given) != 1:
             mistakes.append(
-                f"{path}: has {' and '.join(given) or 'no certificate'}; allowed: one of {', '.join(_SOURCES)}"
+                f"{path}: has {' and '.join(given) or 'no certificate'}; allowed: one of {', '.join(SOURCES)}"
             )
-        elif entry.get("key") and not {"content", "src"} & set(given):
-            mistakes.append(f"{path}.key: goes with content or src; PKCS #12 has the key in it")
+        elif state == "present":
+            texts = {key: None if value is None else str(value) for key, value in {"name": name, **entry}.items()}
+            try:
+                check_words(texts, given[0])
+                if given[0] in TEXTS:
+                    entry_of(texts, given[0], str(entry[given[0]]))
+            except ConfigError as error:
+                mistakes.append(f"{path}.{error}")
 
 
 def _policies(groups: object, mistakes: list[str]) -> dict[str, str]:
@@ -231,9 +261,10 @@ def _secret(
         given = entry.get(key) or ""
         text = str(given) if key in entry else _derived(ids, path, variables, mistakes)
         wrong = text_mistake(text) if isinstance(given, (str, int)) else "is no text; allowed: one line of characters"
-        least = max(_PSK_FLOOR, int(variables.get("ipsec_psk_minimum") or 0)) if key == "psk" else 1
+        shared = key in ("psk", "ppk")
+        least = max(_PSK_FLOOR, _whole(variables.get("ipsec_psk_minimum")) or 0) if shared else 1
         if not wrong and key in entry and len(text) < least:
-            least_of = " (ipsec_psk_minimum)" if key == "psk" else ""
+            least_of = " (ipsec_psk_minimum)" if shared else ""
             wrong = f"has {len(text)} characters; allowed: {least} or more{least_of}"
         if wrong:
             mistakes.append(f"{path}.{key}: {wrong}")

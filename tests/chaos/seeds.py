@@ -258,10 +258,11 @@ ROLLBACK = (
     json.dumps(
         {
             "config": "/etc/ipsec.conf",
-            "files": [["/etc/ipsec.conf", "conn old\n", False], ["/etc/ipsec.secrets", None, True]],
+            "files": [["/etc/ipsec.conf", "conn old\n", False, 420], ["/etc/ipsec.secrets", None, True, None]],
             "running": True,
             "until": 1764000000.5,
             "keep": 5,
+            "purged": ["/etc/ipsec.d/policies/private"],
             "boot": "3d0c35c4-7e4b-4c4e-9c1a-1d2e5c8f9a00",
             "token": "0123456789abcdef",
         },

@@ -42,6 +42,15 @@ def refused(variables: dict[str, object], tmp_path: Path) -> str:
             {"ipsec_certificates": [{"name": "a", "pkcs12": SECRET, "content": "x", "passphrase": SECRET}]},
             "ipsec_certificates[0]: has content and pkcs12; allowed: one of content, src, pkcs12, pkcs12_src",
         ),
+        (
+            {"ipsec_certificates": [{"name": "a", "pkcs12": f"{SECRET}!", "passphrase": SECRET}]},
+            "ipsec_certificates[0].pkcs12: is no base64; allowed: a PKCS #12 file in base64",
+        ),
+        (
+            {"ipsec_confirm_timeout": -5, "ipsec_firewall_chain": "input"},
+            "ipsec_confirm_timeout: is -5; allowed: one second or more, or 0 for a change that stays; "
+            "ipsec_firewall_chain: 'input' is no chain; allowed",
+        ),
         ({"ipsec_sysctl": {"kernel.panic": 1}}, "ipsec_sysctl.kernel.panic: is no name of a parameter of the network"),
         (
             {"ipsec_connections": [{"name": "a"}, {"name": "b", "left": "x\nconn c"}]},

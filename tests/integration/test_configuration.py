@@ -10,6 +10,7 @@ import contextlib
 import json
 import random
 import re
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._text import text_mistake
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
 from lab import Lab
-from lab.ansible import playbook
+from lab.ansible import Run, playbook
 from lab.lab import Gateway
 
 VALUES = 300
@@ -43,54 +44,122 @@ def value(chance: random.Random) -> str:
     return "".join(parts)
 
 
-def write(values: list[str]) -> tuple[str, dict[str, str]]:
-    """The text of an ipsec.conf with a connection for each value that is not refused, and these values by name."""
-    entries = [{"name": f"c{number}", "modecfgbanner": text} for number, text in enumerate(values)]
-    kept: dict[str, str] = {}
-    lines: list[str] = []
-    for entry in entries:
-        made = configuration({"ipsec_connections": [entry]}, "gw", {}, lambda _host: None)
-        assert bool(made["mistakes"]) == bool(text_mistake(entry["modecfgbanner"]))
-        for section in made["sections"]:
-            if section["title"] != "config setup":
-                kept[entry["name"]] = entry["modecfgbanner"]
-                lines += ["", section["title"], *(f"    {line}" for line in section["lines"])]
-    return "\n".join(("config setup", *lines, "")), kept
+class Told(t.NamedTuple):
+    """What is written, and what the program has to find in it."""
+
+    conf: str
+    setup: dict[str, str]
+    connections: dict[str, dict[str, str]]
+    """The values by key, by the connection's name."""
+
+
+TEXTS = ("modecfgbanner", "modecfgdomains", "myvendorid")
+"""Keys that take any text, of connections and of `config setup`."""
+DEFAULTS = {"priority": 4321, "mtu": 1280}
+
+
+def connection(chance: random.Random, number: int) -> tuple[dict[str, object], dict[str, str]]:
+    """A connection with keys of every kind, each as often as not, and what is to be read of it."""
+    name = "".join([chance.choice("abXY09"), *chance.choices("abXY09._-", k=chance.randint(0, 8)), f"-{number}"])
+    subnets = [f"10.{number % 250}.{third}.0/24" for third in range(chance.randint(1, 3))]
+    esp = chance.sample(["aes_gcm256", "aes256-sha2_512", "aes128-sha1"], k=chance.randint(1, 3))
+    numbers = {key: chance.randint(600, 9000) for key in DEFAULTS}
+    address = chance.choice(["%defaultroute", "192.0.2.1", "2001:db8::1"])
+    leftid = chance.choice(["@a.example", "user@example.org", "C=NL, O=x y, CN=gw", "192.0.2.7", "%fromcert"])
+    pfs = chance.random() < 0.5
+    kinds: list[tuple[str, object, str]] = [
+        *((key, text, text) for key in TEXTS[:2] for text in [value(chance)]),
+        *((key, numbers[key], str(numbers[key])) for key in DEFAULTS),
+        ("left", address, address),
+        ("leftid", leftid, leftid),
+        ("leftsubnets", subnets, f"{{{','.join(subnets)}}}"),
+        ("esp", esp, ",".join(esp)),
+        ("pfs", pfs, "yes" if pfs else "no"),
+    ]
+    chosen = [kind for kind in kinds if chance.random() < 0.5]
+    read = {key: str(default) for key, default in DEFAULTS.items()} | {key: text for key, _given, text in chosen}
+    return {"name": name, **{key: given for key, given, _text in chosen}}, read
+
+
+def nobody(_host: str) -> None:
+    """There is no topology here."""
+
+
+def write(chance: random.Random) -> Told:
+    """The text of an ipsec.conf with the connections that are not refused, and what is to be read of it."""
+    kept: list[dict[str, object]] = []
+    connections: dict[str, dict[str, str]] = {}
+    for number in range(VALUES):
+        entry, read = connection(chance, number)
+        wrong = [key for key in TEXTS if text_mistake(str(entry.get(key, "")))]
+        mistakes = configuration({"ipsec_connections": [entry]}, "gw", {}, nobody)["mistakes"]
+        assert [said.partition(":")[0] for said in mistakes] == [f"ipsec_connections[0].{key}" for key in wrong]
+        if not wrong:
+            kept.append(entry)
+            connections[str(entry["name"])] = read
+    vendor = next(text for text in iter(lambda: value(chance), None) if not text_mistake(text) and len(text) > 1)
+    setup = {"uniqueids": chance.random() < 0.5, "keep-alive": chance.randint(2, 99), "myvendorid": vendor}
+    variables = {
+        "ipsec_config_setup": setup,
+        "ipsec_connection_defaults": DEFAULTS,
+        "ipsec_connections": kept,
+    }
+    made = configuration(variables, "gw", {}, nobody)
+    assert made["mistakes"] == []
+    lines = [
+        one for each in made["sections"] for one in ("", each["title"], *(f"    {line}" for line in each["lines"]))
+    ]
+    texts = {
+        key: str(given) if not isinstance(given, bool) else "yes" if given else "no" for key, given in setup.items()
+    }
+    return Told("\n".join((*lines, "")), texts, connections)
+
+
+def read_back(section: str, wanted: dict[str, str]) -> dict[str, str]:
+    """What readwriteconf tells of these keys. In 5.2 a line can begin with a key that has lost its end."""
+    found = {key: re.search(rf'\t{re.escape(key)}=("?)(.*)\1$', section, re.MULTILINE) for key in wanted}
+    return {key: match[2] for key, match in found.items() if match}
+
+
+def told(wanted: dict[str, str], suite: str) -> dict[str, str]:
+    """What readwriteconf of this suite tells of such values."""
+    if suite == "trixie":
+        # 5.2 prints no identities, nor what is one of a few words
+        return {key: text for key, text in wanted.items() if key not in ("leftid", "pfs")}
+    # 4.x prints no text that is one digit
+    return {key: text for key, text in wanted.items() if key not in TEXTS or not re.fullmatch("[0-9]", text)}
 
 
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
 @pytest.mark.parametrize("seed", range(2))
 def test_ipsec_conf_is_read_back(seed: int, suite: str, suites: Lab) -> None:
-    """The seed is in the name of the test."""
-    chance = random.Random(seed)
-    text, kept = write([value(chance) for _value in range(VALUES)])
-    assert VALUES / 5 < len(kept) < VALUES, "both kinds are to be tried"
+    """Keys of every kind, names, `config setup` and `%default`. The seed is in the name of the test."""
+    written = write(random.Random(seed))
+    assert VALUES / 5 < len(written.connections) < VALUES, "both kinds are to be tried"
     gateway = suites.gateways[suite]
     command = "cat > /tmp/random.conf && ipsec addconn --checkconfig --config /tmp/random.conf && "
-    done = gateway.run(command + "ipsec readwriteconf --config /tmp/random.conf", stdin=text)
-    found: dict[str, str] = {}
-    for section in re.split(r"^conn ", done.stdout, flags=re.MULTILINE)[1:]:
-        name = section.split(maxsplit=1)[0]
-        banner = re.search(r'^\s+modecfgbanner=("?)(.*)\1$', section, re.MULTILINE)
-        if name.startswith("c") and banner:
-            found[name] = banner[2]
-    # readwriteconf of 4.x prints no banner that is one digit
-    untold = {name for name, text in kept.items() if suite != "trixie" and re.fullmatch("[0-9]", text)}
-    assert {name: text for name, text in found.items() if name not in untold} == {
-        name: text for name, text in kept.items() if name not in untold
-    }
+    done = gateway.run(command + "ipsec readwriteconf --config /tmp/random.conf", stdin=written.conf)
+    first, *sections = re.split(r"^conn ", done.stdout, flags=re.MULTILINE)
+    assert read_back(first, written.setup) == told(written.setup, suite)
+    found = {section.split(maxsplit=1)[0]: section for section in sections}
+    assert written.connections.keys() <= found.keys()
+    for name, wanted in written.connections.items():
+        assert (name, read_back(found[name], told(wanted, suite))) == (name, told(wanted, suite))
 
 
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
 def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
-    """Pluto tells what it could not read, and the identities of what it has."""
+    """Pluto tells what it could not read, and the identities of what it has; of the keys it tells nothing."""
     chance = random.Random(1)
     # Libreswan 4.3 knows no identity with a blank, and "=" would make it a distinguished name.
     letters = "".join(one for one in CHARACTERS if one not in " =" and not text_mistake(f"{one}a"))
     ids = [f"@{number}{''.join(chance.choices(letters, k=6))}a" for number in range(100)]
-    ids += ["192.0.2.1", "2001:db8::1", "2001:db8:1::", "user@example.org", "%any"]
-    texts = [text for text in (value(chance) for _id in ids) if not text_mistake(text)]
-    secrets = [{"ids": [one], "psk": f"{text} and so on"} for one, text in zip(ids, texts, strict=False)]
+    # those that pluto prints as they are written
+    plain = [*(f"@gw{number}.example" for number in range(20)), "192.0.2.1", "2001:db8::1", "user@example.org"]
+    ids += [*plain, "2001:db8:1::", "%any"]
+    good = (text for text in iter(lambda: value(chance), None) if not text_mistake(text))
+    secrets = [{"ids": [one], "psk": f"{text} and so on"} for one, text in zip(ids, good, strict=False)]
+    assert len(secrets) == len(ids)
     made = configuration({"ipsec_secrets": secrets, "ipsec_psk_minimum": 8}, "gw", {}, lambda _host: None)
     assert made["mistakes"] == []
     gateway = suites.gateways[suite]
@@ -101,6 +170,8 @@ def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
     assert errors == [], errors
     listed = re.findall(r"^(?:000)? +\d+: PSK (.*)$", read, re.MULTILINE)
     assert len(listed) == len(secrets), (len(listed), len(secrets))
+    told_ids = {line.split(maxsplit=1)[0] for line in listed}
+    assert set(plain) <= told_ids, set(plain) - told_ids
 
 
 def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
@@ -136,6 +207,55 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
             assert secret not in run.text
     assert first.recap["trixie"]["changed"] > 0
     assert again.recap["trixie"]["changed"] == 0
+
+
+def role(lab: Lab, folder: Path, **variables: object) -> Run:
+    """Run the role on one gateway, with a connection to a peer that is not there."""
+    connection = {"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret", "auto": "start"}
+    given = {"ipsec_connections": [connection], "ipsec_packages": [], **variables}
+    play = {"hosts": "trixie", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"], "vars": given}
+    path = folder / "one.yml"
+    path.write_text(json.dumps([play]), encoding="utf-8")
+    return playbook(lab, path)
+
+
+def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None:
+    """A change of `config setup` ends the run with the key, and pluto and all else that was asked for are there."""
+    gateway = suites.gateways["trixie"]
+    setup = {"uniqueids": False}
+    with as_it_was(gateway):
+        first = role(suites, tmp_path)
+        assert first.status == 0, first.text
+        pluto = gateway.run("pidof pluto").stdout
+        sysctl = {"net.ipv4.conf.all.send_redirects": False}
+        refused = role(suites, tmp_path, ipsec_config_setup=setup, ipsec_sysctl=sysctl)
+        assert refused.status == 2, refused.text
+        assert "config setup: uniqueids differs from what pluto was started with" in " ".join(refused.text.split())
+        assert gateway.run("pidof pluto").stdout == pluto
+        assert gateway.run("grep -c uniqueids=no /etc/ipsec.conf").stdout == "1\n"
+        assert gateway.run("cat /proc/sys/net/ipv4/conf/all/send_redirects").stdout == "0\n"
+        allowed = role(suites, tmp_path, ipsec_config_setup={**setup, "keep-alive": 10}, ipsec_allow_restart=True)
+        assert allowed.status == 0, allowed.text
+        assert gateway.run("pidof pluto").stdout != pluto
+        gone = role(suites, tmp_path, ipsec_state="absent")
+        assert gone.status == 0, gone.text
+
+
+def test_a_second_run_of_the_role_confirms_what_the_first_could_not(suites: Lab, tmp_path: Path) -> None:
+    """The first one ends between change and confirmation, for its tunnel does not come up."""
+    gateway = suites.gateways["trixie"]
+    waits = "test -e /var/lib/xswan-ipsec/rollback.json"
+    with as_it_was(gateway):
+        failed = role(suites, tmp_path, ipsec_confirm_timeout=1800, ipsec_wait="established")
+        assert failed.status == 2, failed.text
+        assert gateway.run(waits, check=False).returncode == 0
+        again = role(suites, tmp_path, ipsec_confirm_timeout=1800)
+        assert again.status == 0, again.text
+        assert gateway.run(waits, check=False).returncode == 1
+        assert gateway.run("systemctl is-active xswan-ipsec-rollback.timer", check=False).stdout == "inactive\n"
+        assert gateway.run("grep -c '^conn one$' /etc/ipsec.conf").stdout == "1\n"
+        gone = role(suites, tmp_path, ipsec_state="absent")
+        assert gone.status == 0, gone.text
 
 
 @contextlib.contextmanager

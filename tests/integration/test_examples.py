@@ -32,11 +32,13 @@ PSK: t.Final = "made-for-a-test-of-examples-0123456789"
 
 FIFTY = "it takes fifty gateways; tests/gates/test_docs.py computes what each is to have"
 NFTABLES = "the lab's kernel has no nftables for IP; tests/contract/test_filter.py opens chains of network namespaces"
+KEYS = "tests/gates/test_docs.py computes the keys of three gateways"
 TARBALL = "tests/gates/test_collection.py runs it, in a copy of the checkout"
 ELSEWHERE = {
     "docs/mesh.md: gateways": FIFTY,
     "docs/mesh.md: Test the inventory": FIFTY,
-    "docs/site-to-site.md: ipsec_firewall": NFTABLES,
+    "roles/ipsec/README.md: ipsec_secrets": KEYS,
+    "docs/site-to-site.md: ipsec_sysctl, ipsec_firewall": NFTABLES,
     "plugins/modules/ipsec_firewall.py": NFTABLES,
     "ansible-galaxy collection build": TARBALL,
     "ansible-galaxy collection install xswan-ipsec-*.tar.gz": TARBALL,
@@ -332,7 +334,8 @@ def other_inventories(reader: Reader) -> None:
         {"clouds": {"hosts": reader.content("docs/nat.md: cloud1")}},
         reader.content("docs/from-linux-system-roles.md: bastions"),
         {"all": {"vars": dict.fromkeys(("ipsec_psk_master", "vault_ipsec_psk_master", "vault_office_psk"), PSK)}},
-        {"all": {"vars": {"vault_partner_psk": PSK, "ipsec_packages": []}}},
+        # one inventory has another config setup than the next, on the same gateways
+        {"all": {"vars": {"vault_partner_psk": PSK, "ipsec_packages": [], "ipsec_allow_restart": True}}},
     )
     old = "/etc/ipsec.d/{{ inventory_hostname }}-to-other"
     reader.play(

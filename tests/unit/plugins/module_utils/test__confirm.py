@@ -11,6 +11,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Cand
 from ansible_collections.xswan.ipsec.plugins.module_utils._config import Proposal, install, restore
 from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import confirm, take_back
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD, recorded
 from fake_host import FakeHost
 
 CONFIG, SECRETS, MORE = "/etc/ipsec.conf", "/etc/ipsec.secrets", "/etc/ipsec.d/more.conf"
@@ -187,6 +188,72 @@ def test_files_that_are_as_they_were_are_not_written_again(fake: FakeHost) -> No
     fake.calls.clear()
     take_back(fake.host(), fake.host(), booted=True)
     assert "install" not in fake.calls
+
+
+def test_a_second_run_tells_that_the_first_one_still_waits(fake: FakeHost) -> None:
+    """The first one failed before it could confirm; unless the second one does, what it found in place goes."""
+    change(fake, *NEWS)
+    fake.clock.sleep(20.5)
+    for seconds in (60, None):
+        for check_mode in (True, False):
+            result = change(fake, *NEWS, seconds=seconds, check_mode=check_mode)
+            assert (result["changed"], result["confirm_timeout"]) == (False, 39)
+    fake.clock.sleep(100)
+    assert change(fake, *NEWS)["confirm_timeout"] == 1
+    confirm(fake.host(), check_mode=False)
+    assert change(fake, *NEWS)["confirm_timeout"] is None
+
+
+def test_files_are_taken_back_with_their_modes(fake: FakeHost) -> None:
+    fake.files[CONFIG] = (0o640, OLD)
+    fake.files[SECRETS] = (0o400, PSK)
+    before = named(fake)
+    change(fake, *NEWS)
+    assert named(fake)[CONFIG] == (0o644, NEW)
+    take_back(fake.host(), fake.host(), booted=True)
+    assert named(fake) == before
+    # the same text with another mode is a change that is taken back, too
+    change(fake, File(CONFIG, OLD))
+    assert named(fake)[CONFIG] == (0o644, OLD)
+    take_back(fake.host(), fake.host(), booted=True)
+    assert named(fake) == before
+
+
+GROUP = "/etc/ipsec.d/policies/private"
+
+
+def own(fake: FakeHost, *files: File, seconds: int | None = 60) -> None:
+    proposal = Proposal(
+        Candidate(CONFIG, (*files, File(CONFIG, NEW))), (SECRETS,), record=True, purge=True, confirm_timeout=seconds
+    )
+    install(proposal, fake.host(), check_mode=False)
+
+
+def test_a_purge_that_is_taken_back_leaves_the_file_ours(fake: FakeHost) -> None:
+    own(fake, File(GROUP, "10.0.0.0/8\n"), seconds=None)
+    own(fake)
+    assert GROUP not in fake.files
+    take_back(fake.host(), fake.host(), booted=True)
+    assert GROUP in fake.files
+    own(fake)
+    assert GROUP not in fake.files
+    take_back(fake.host(), fake.host(), booted=True)
+    restore(CONFIG, fake.host(), 60, check_mode=False)
+    assert GROUP not in fake.files
+    assert RECORD not in fake.files
+
+
+def test_a_purge_that_is_confirmed_leaves_the_file_to_others(fake: FakeHost) -> None:
+    own(fake, File(GROUP, "10.0.0.0/8\n"), seconds=None)
+    own(fake)
+    # a second run finds nothing to do, and does not know either whether it stays
+    own(fake)
+    assert recorded(fake.host().files, "files").keys() == {CONFIG, GROUP}
+    confirm(fake.host(), check_mode=False)
+    assert recorded(fake.host().files, "files").keys() == {CONFIG}
+    fake.files[GROUP] = (0o644, "by hand\n")
+    own(fake)
+    assert fake.files[GROUP] == (0o644, "by hand\n")
 
 
 def test_what_is_restored_is_not_taken_back_any_more(fake: FakeHost) -> None:

@@ -51,6 +51,13 @@ def test_new_files_have_their_modes_and_leave_nothing_else(folder: Path) -> None
     assert FILES.glob(f"{folder}/*.conf") == (config.path,)
 
 
+def test_a_backup_of_secrets_is_for_root_alone_whatever_mode_the_file_had(folder: Path) -> None:
+    path = f"{folder}/ipsec.secrets"
+    FILES.install((File(path, "hush", secret=True),), keep=1)
+    (backup,) = FILES.install((File(path, "as it was", secret=True, permissions=0o640),), keep=1)
+    assert tree(folder) == {"ipsec.secrets": ("as it was", 0o640), Path(backup).name: ("hush", 0o600)}
+
+
 def test_the_old_files_become_backups_of_which_the_newest_stay(folder: Path) -> None:
     path = f"{folder}/ipsec.conf"
     made: list[str] = []

@@ -97,7 +97,7 @@ def test_a_chain_that_is_not_there_is_refused_before_anything_changes() -> None:
     fake = FakeHost()
     with pytest.raises(ConfigError, match="no base chain ip fw in"):
         done(fake, "nftables", chain=OTHER)
-    with pytest.raises(ConfigError, match="is no chain; take family, table and name"):
+    with pytest.raises(ConfigError, match="is no chain; allowed: ip, ip6 or inet, a table and a name"):
         done(fake, "nftables", chain="inet filter input; flush ruleset")
     assert not fake.files
     assert not fake.openings

@@ -96,7 +96,7 @@ def test_all_kinds_of_secrets() -> None:
             {"ids": ["2001:db8::1", "%any"], "psk": PSK},
             {"ids": ["@other", "@gw1"]},
             {"ids": ["@alice"], "xauth": "s"},
-            {"ids": ["@gw1", "@other"], "ppk": "k", "ppk_id": "PPK 1"},
+            {"ids": ["@gw1", "@other"], "ppk": PSK, "ppk_id": "PPK 1"},
         ],
     )
     assert found["secrets"] == [
@@ -104,7 +104,7 @@ def test_all_kinds_of_secrets() -> None:
         f'%any 2001:db8::1 : PSK "{PSK}"',
         f'@gw1 @other : PSK "{pair_key(MASTER, ["@gw1", "@other"])}"',
         '@alice : XAUTH "s"',
-        '@gw1 @other : PPKS "PPK 1" "k"',
+        f'@gw1 @other : PPKS "PPK 1" "{PSK}"',
     ]
 
 
@@ -140,8 +140,8 @@ def test_all_kinds_of_secrets() -> None:
         ({"ipsec_secrets": [{"ids": ["a\nb"], "psk": PSK}]}, "ipsec_secrets[0].ids: holds a line break"),
         ({"ipsec_secrets": [{"ids": ["@a", ""], "psk": PSK}]}, "ipsec_secrets[0].ids: holds an empty one"),
         ({"ipsec_secrets": [{"xauth": "a", "ppk_id": "b"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
-        ({"ipsec_secrets": [{"ppk": "hush"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
-        ({"ipsec_secrets": [{"ppk": "hush", "ppk_id": '"'}]}, "ipsec_secrets[0].ppk_id: holds a double quote"),
+        ({"ipsec_secrets": [{"ppk": PSK}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
+        ({"ipsec_secrets": [{"ppk": PSK, "ppk_id": '"'}]}, "ipsec_secrets[0].ppk_id: holds a double quote"),
         ({"ipsec_secrets": [{"ids": ["@a", "@b"]}]}, "ipsec_secrets[0]: has no key; set ipsec_psk_master"),
         ({"ipsec_secrets": [{"ids": ["@a"]}], "ipsec_psk_master": MASTER}, "ipsec_secrets[0].ids: a key is derived"),
         (
@@ -151,8 +151,25 @@ def test_all_kinds_of_secrets() -> None:
         ({"ipsec_secrets": [{"psk": None}], "ipsec_psk_master": MASTER}, "ipsec_secrets[0].psk: has 0 characters"),
         ({"ipsec_secrets": [{"ids": ["@a"], "xauth": ""}]}, "ipsec_secrets[0].xauth: has 0 characters; allowed: 1"),
         (
-            {"ipsec_secrets": [{"psk": "hush"}], "ipsec_psk_minimum": 1},
-            "ipsec_secrets[0].psk: has 4 characters; allowed: 8",
+            {"ipsec_secrets": [{"psk": "hushhush9"}], "ipsec_psk_minimum": "10"},
+            "ipsec_secrets[0].psk: has 9 characters; allowed: 10",
+        ),
+        (
+            {"ipsec_secrets": [{"ppk": "h", "ppk_id": "b"}]},
+            "ipsec_secrets[0].ppk: has 1 characters; allowed: 20 or more (ipsec_psk_minimum)",
+        ),
+        ({"ipsec_connections": [{"name": "a", "lefft:": "b"}]}, "ipsec_connections[0].lefft:: is no key of ipsec.conf"),
+        ({"ipsec_psk_minimum": 3}, "ipsec_psk_minimum: is 3; allowed: a number of characters, 8 or more"),
+        ({"ipsec_psk_minimum": "many"}, "ipsec_psk_minimum: is 'many'; allowed: a number of characters, 8 or more"),
+        ({"ipsec_psk_minimum": True}, "ipsec_psk_minimum: is True; allowed"),
+        (
+            {"ipsec_confirm_timeout": -5},
+            "ipsec_confirm_timeout: is -5; allowed: one second or more, or 0 for a change that stays",
+        ),
+        ({"ipsec_confirm_timeout": "5m"}, "ipsec_confirm_timeout: is no number; allowed: seconds, or 0"),
+        (
+            {"ipsec_firewall_chain": "filter input"},
+            "ipsec_firewall_chain: 'filter input' is no chain; allowed: ip, ip6 or inet, a table and a name, as inet",
         ),
     ],
 )
@@ -272,14 +289,28 @@ def test_no_gateway_without_packages() -> None:
     ("entry", "said"),
     [
         ("a", "ipsec_certificates[0]: is no dictionary"),
-        ({"name": "a", "content": "x", "trusts": "CT,,"}, "ipsec_certificates[0]: key 'trusts' is unknown"),
-        ({"name": "a:b", "content": "x"}, "ipsec_certificates[0].name: 'a:b' is no nickname"),
-        ({"content": "x"}, "ipsec_certificates[0].name: '' is no nickname"),
-        ({"name": "a", "content": "x", "trust": "CT"}, "ipsec_certificates[0].trust: 'CT' is no trust"),
+        ({"name": "a", "src": "x", "trusts": "CT,,"}, "ipsec_certificates[0]: key 'trusts' is unknown"),
+        ({"name": "a:b", "src": "x"}, "ipsec_certificates[0].name: 'a:b' is no nickname"),
+        ({"src": "x"}, "ipsec_certificates[0].name: '' is no nickname"),
+        ({"name": "a", "src": "x", "trust": "CT"}, "ipsec_certificates[0].trust: 'CT' is no trust"),
         ({"name": "a", "state": "here"}, "ipsec_certificates[0].state: 'here' is unknown; allowed: present, absent"),
         ({"name": "a", "passphrase": PSK}, "ipsec_certificates[0]: has no certificate; allowed: one of content, src"),
         ({"name": "a", "content": PSK, "pkcs12": PSK}, "ipsec_certificates[0]: has content and pkcs12; allowed: one"),
-        ({"name": "a", "pkcs12": PSK, "key": PSK}, "ipsec_certificates[0].key: goes with content or src"),
+        ({"name": "a", "pkcs12": PSK, "key": PSK}, "ipsec_certificates[0].key: goes with a certificate in PEM; PKCS"),
+        ({"name": "a", "pkcs12_src": "/x", "key": PSK}, "ipsec_certificates[0].key: goes with a certificate in PEM;"),
+        ({"name": "a", "src": "/x", "key": PSK}, "ipsec_certificates[0].key: is no private key in PEM; allowed: text"),
+        ({"name": "a", "pkcs12": "hush!"}, "ipsec_certificates[0].pkcs12: is no base64; allowed: a PKCS #12 file in"),
+        ({"name": "a", "pkcs12": "h\u00fcsh"}, "ipsec_certificates[0].pkcs12: is no base64; allowed"),
+        (
+            {"name": "a", "content": PSK},
+            "ipsec_certificates[0].content: has no certificate in PEM; allowed: -----BEGIN",
+        ),
+        ({"name": "a", "content": 5}, "ipsec_certificates[0].content: has no certificate in PEM"),
+        (
+            {"name": "a", "content": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"},
+            "ipsec_certificates[0].content: a certificate in it is damaged",
+        ),
+        ({"name": "a", "src": "/x", "passphrase": f"{PSK}\n"}, "ipsec_certificates[0].passphrase: has more than one"),
     ],
 )
 def test_mistakes_in_certificates(entry: object, said: str) -> None:
@@ -288,7 +319,7 @@ def test_mistakes_in_certificates(entry: object, said: str) -> None:
 
 def test_certificates() -> None:
     good(ipsec_certificates=[{"name": "a b", "pkcs12": PSK, "passphrase": PSK}, {"name": "c", "state": "absent"}])
-    twice = [{"name": "a", "content": "x"}, {"name": "a", "src": "/x"}]
+    twice = [{"name": "a", "src": "/y"}, {"name": "a", "src": "/x"}]
     assert mistake(ipsec_certificates=twice) == (
         "ipsec_certificates[1].name: a is the name of ipsec_certificates[0] too; each certificate needs its own"
     )
