@@ -496,6 +496,8 @@ class FakeReloader:
         }
 
     def load(self, name: str) -> None:
+        if name in self.fake.held:
+            raise AssertionError(f"{name} is held: to add it would end its tunnel, and leave its old subnets")
         self.fake.change(f"load {name}", DaemonError("pluto does not load"))
         self.fake.held[name] = self.fake.wanted[name]
         self.fake.outdated.discard(name)

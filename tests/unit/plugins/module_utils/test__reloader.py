@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _reloader
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
 from ansible_collections.xswan.ipsec.plugins.module_utils._reloader import LocalReloader
+from ansible_collections.xswan.ipsec.plugins.module_utils._unread import STAMPS
 
 
 class Recorder:
@@ -33,17 +36,34 @@ def reloader(recorder: Recorder) -> LocalReloader:
     return LocalReloader(recorder, config="/etc/ipsec.conf")
 
 
-def test_orders() -> None:
+class OnlyOne(LocalReloader):
+    """The pluto that runs is not looked for on this host."""
+
+    def processes(self) -> tuple[Process, ...]:
+        return (Process(7, started=1.5),)
+
+
+def test_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither `ipsec auto`, which 5.x does not have, nor --replace, which leaves subnets, nor --rereadcerts."""
+    noted: list[str] = []
+    monkeypatch.setattr(_reloader, "note", lambda _process, _signed, stamp: noted.append(stamp))
+    monkeypatch.setattr(_reloader, "note_connection", lambda _process, name, _now: noted.append(name))
     recorder = Recorder()
+    ours = OnlyOne(recorder, config="/etc/ipsec.conf")
     for order in ("delete", "load", "start", "route"):
-        getattr(reloader(recorder), order)("a")
-    assert recorder.orders == [
+        getattr(ours, order)("a")
+    for what in STAMPS:
+        ours.reread(what)
+    assert noted == ["a", *STAMPS.values()]
+    # to find the files, pluto is asked where they are
+    assert [order for order in recorder.orders if order != "whack --status"] == [
         "whack --name a --terminate",
         "whack --name a --delete",
         "addconn --config /etc/ipsec.conf a",
         "whack --name a --initiate --asynchronous",
         "whack --name a --route",
+        "whack --rereadsecrets",
+        "whack --listen",
     ]
 
 
