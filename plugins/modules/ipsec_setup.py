@@ -127,9 +127,10 @@ notes:
     hand.
   - What pluto does not tell of its connections, O(state=reloaded) does not see, for example a change of C(reqid=), or
     up to Libreswan 4 of C(rightaddresspool=). Give the connection another name, or restart.
-  - O(state=reloaded) does not see a certificate that was replaced under its nickname. pluto does not tell which one it
-    has loaded, and up to Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
-    (C(whack --rereadcerts)). Give the new certificate another nickname, and the connections that name it are replaced.
+  - O(state=reloaded) replaces the connections whose certificate M(xswan.ipsec.ipsec_certificates) has replaced. It does
+    not see one that was replaced under its nickname by hand. pluto does not tell which one it has loaded, and up to
+    Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
+    (C(whack --rereadcerts)). Give such a certificate another nickname, or restart.
 seealso:
   - module: xswan.ipsec.ipsec_config
   - module: xswan.ipsec.ipsec_status
