@@ -185,6 +185,8 @@ def _as_it_was(path: str, was: dict[str, t.Any]) -> File:
 def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, ...]:
     if not found.changes:
         return ()
+    # what is about to go is what the pluto that runs has read, if it is older than that
+    host.baseline.note()
     backups = host.files.install(found.changes, keep)
     with after_changes(True):
         left = [file.path for file in found.changes if _differs(host, file)]

@@ -64,6 +64,17 @@ def test_a_good_candidate_is_installed_and_the_second_run_finds_nothing_to_do(fa
     assert (again["changed"], again["files"], again["impact"], again["diff"]) == (False, [], [], [])
 
 
+def test_what_goes_is_noted_as_what_pluto_has_read(fake: FakeHost) -> None:
+    """Before it goes; and only when it goes."""
+    wanted = proposal(config(GOOD + " ike=aes256\n"))
+    done(fake, wanted, check_mode=True)
+    assert fake.noted == []
+    done(fake, wanted)
+    assert fake.noted == [GOOD]
+    done(fake, wanted)
+    assert fake.noted == [GOOD]
+
+
 def test_a_policy_group_has_an_impact(fake: FakeHost) -> None:
     folder = "/etc/ipsec.d/policies"
     backup = f"{folder}/clear.20260101T000000Z~"
