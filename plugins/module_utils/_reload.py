@@ -44,7 +44,7 @@ class Holding(t.NamedTuple):
     connections: t.Mapping[str, frozenset[str]]
     """What defines each, by name; comparable between plutos of one version. Expansions belong to their parent."""
     setup: t.Mapping[str, str]
-    """Keys and values of `config setup`, as far as pluto tells them."""
+    """Keys and values of `config setup`, as pluto has read them; where that is not known, as far as it tells them."""
 
 
 class Reload(t.NamedTuple):
