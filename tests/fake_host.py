@@ -126,6 +126,10 @@ class FakeHost:
         self.unread: set[Unread] = set()
         self.outdated: set[str] = set()
         """Connections whose certificate was replaced."""
+        self.rewritten: dict[str, tuple[str, ...]] | None = {}
+        """Connections whose text has changed, by name the keys; None: nobody noted what it was."""
+        self.noted: list[str] = []
+        """What ipsec.conf said each time that it was to be noted as what pluto has read."""
         self.addresses = True
         """Whether there is an interface to listen on."""
         self.disk_full = False
@@ -205,6 +209,7 @@ class FakeHost:
             sandbox=FakeSandbox(self),
             rollback=FakeRollback(self),
             reloader=FakeReloader(self),
+            baseline=FakeBaseline(self),
         )
 
     def router(self) -> RouterHost:
@@ -234,6 +239,7 @@ class FakeHost:
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
         self.held, self.unread, self.nhelpers = dict(self.wanted), set(), (self.nhelpers[1],) * 2
         self.sharers, self.lost, self.up, self.outdated = {}, set(), set(self.wanted), set()
+        self.rewritten = {}
         self.lock_present, self.lock_pid = True, None if self.disk_full else pluto.pid
         self.control_present, self.control_pid = True, pluto.pid
         if by_unit:
@@ -469,6 +475,16 @@ class FakePluto:
 
 
 @dataclasses.dataclass
+class FakeBaseline:
+    """The port `Baseline`."""
+
+    fake: FakeHost
+
+    def note(self) -> None:
+        self.fake.noted.append(self.fake.files.get("/etc/ipsec.conf", (0, ""))[1])
+
+
+@dataclasses.dataclass
 class FakeReloader:
     """The port `Reloader`."""
 
@@ -485,7 +501,8 @@ class FakeReloader:
         stranded = tuple(sorted(self.fake.lost & set(self.fake.held)))
         sharers, up = dict(self.fake.sharers), frozenset(self.fake.up)
         unread, outdated = tuple(sorted(self.fake.unread)), frozenset(self.fake.outdated)
-        return Reload(held, wanted, auto, sharers, up, stranded, unread, outdated)
+        rewritten = None if self.fake.rewritten is None else tuple(sorted(self.fake.rewritten.items()))
+        return Reload(held, wanted, auto, sharers, up, stranded, unread, outdated, rewritten)
 
     def reread(self, what: Unread) -> None:
         self.fake.change(f"reread {what}", DaemonError(f"pluto does not read its {what}"))
@@ -504,9 +521,12 @@ class FakeReloader:
         }
 
     def load(self, name: str) -> None:
+        if name in self.fake.held:
+            raise AssertionError(f"{name} is held: to add it would end its tunnel, and leave its old subnets")
         self.fake.change(f"load {name}", DaemonError("pluto does not load"))
         self.fake.held[name] = self.fake.wanted[name]
         self.fake.outdated.discard(name)
+        (self.fake.rewritten or {}).pop(name, None)
 
     def start(self, name: str) -> None:
         self.fake.change(f"start {name}", DaemonError("pluto does not start"))

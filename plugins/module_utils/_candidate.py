@@ -15,9 +15,6 @@ from ._ipsec_conf import matches
 if t.TYPE_CHECKING:
     from ._ipsec_conf import IPsecConf, Source
 
-RUNTIME_SETUP_KEYS = frozenset({"plutodebug", "ddos-mode"})
-"""Keys of `config setup` that whack can change in a pluto that runs; all others are read at its start."""
-
 _QUOTED = re.compile(r'"([^"\n]+)"?')
 _BARE = re.compile(r":[ \t]+[A-Za-z_]+[ \t]+(\S+)")
 BACKUP = "~"
@@ -93,34 +90,33 @@ class Difference:
     """Name, and the keys whose values differ."""
     unchanged: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
-    """Keys of `config setup` whose values differ."""
+    """Keys of `config setup` whose values differ. pluto reads all of them only when it starts."""
     secrets: bool = False
-
-    @property
-    def restart(self) -> tuple[str, ...]:
-        """The keys of `config setup` that a pluto which runs cannot take over."""
-        return tuple(key for key in self.setup if key not in RUNTIME_SETUP_KEYS)
+    groups: tuple[str, ...] = ()
+    """Policy groups whose members differ."""
 
     def impact(self) -> tuple[str, ...]:
         """What it means for the tunnels of a pluto that runs, once it takes the new configuration over; lines."""
         lines = []
         if self.setup:
-            what = "pluto must be restarted" if self.restart else "no restart needed"
-            lines.append(f"config setup: {', '.join(self.setup)} changed, {what}")
+            lines.append(f"config setup: {', '.join(self.setup)} changed, pluto must be restarted, every tunnel drops")
         lines += [f"{name}: {', '.join(keys)} changed, will renegotiate" for name, keys in self.changed]
         lines += [f"{name}: new" for name in self.added]
         lines += [f"{name}: removed, its tunnel ends" for name in self.removed]
         if self.secrets:
             lines.append("secrets changed, pluto must read them again")
-        if lines:
-            lines.append(f"{len(self.unchanged)} untouched")
-            if not self.setup:
-                lines.append("no restart needed")
+        if self.groups:
+            lines.append(f"policy group {', '.join(self.groups)} changed, connections for policy groups are replaced")
+        if lines and not self.setup:
+            # of the unchanged, those that share the IKE SA of one that goes end with it: pluto knows which, not we
+            lines += [f"{len(self.unchanged)} unchanged", "no restart needed"]
         return tuple(lines)
 
 
-def difference(before: IPsecConf, after: IPsecConf, *, secrets: bool = False) -> Difference:
-    """How two configurations differ; `secrets`: whether a file of secrets does."""
+def difference(
+    before: IPsecConf, after: IPsecConf, *, secrets: bool = False, groups: tuple[str, ...] = ()
+) -> Difference:
+    """How two configurations differ; `secrets`: whether a file of secrets does; `groups`: policy groups that do."""
     old, new = before.names(), after.names()
     keys = {name: _keys(before.effective(name), after.effective(name)) for name in new if name in old}
     return Difference(
@@ -130,6 +126,7 @@ def difference(before: IPsecConf, after: IPsecConf, *, secrets: bool = False) ->
         unchanged=tuple(sorted(name for name, changed in keys.items() if not changed)),
         setup=_keys(before.setup(), after.setup()),
         secrets=secrets,
+        groups=groups,
     )
 
 

@@ -210,7 +210,8 @@ def settle(entries: tuple[Entry, ...], host: NssHost, *, purge: bool, check_mode
             if not check_mode:
                 _carry_out(plan, wish, session, host)
             left = () if purge else tuple(_undeclared(wish, session))
-            return _result(plan, session.folder, described, before, after, left)
+            warnings = list(_warnings(plan)) if host.pluto.processes() else []
+            return {**_result(plan, session.folder, described, before, after, left), "warnings": warnings}
 
 
 def _result(
@@ -229,6 +230,16 @@ def _result(
         "undeclared": list(undeclared),
         "diff": [{"before_header": header, "after_header": header, "before": before, "after": after}] if plan else [],
     }
+
+
+def _warnings(plan: tuple[Change, ...]) -> t.Iterator[str]:
+    """What a pluto that runs does not notice at once: programs/pluto/root_certs.c of Libreswan 4 and 5."""
+    authorities = [change.name for change in plan if change.wanted and set("CT") & set(change.wanted.trust)]
+    if authorities:
+        yield (
+            "pluto runs, and remembers its CAs until it has verified no peer for five minutes: "
+            f"{', '.join(authorities)} may not count until then; change the peers' certificates later, or restart IPsec"
+        )
 
 
 def _wish(entries: tuple[Entry, ...], session: Session, ours: dict[str, t.Any], purge: bool) -> Wish:

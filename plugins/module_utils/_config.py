@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._candidate import Candidate, Difference, File, difference, secrets_in
+from ._candidate import BACKUP, Candidate, Difference, File, difference, secrets_in
 from ._confirm import arm
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, after_changes
 from ._faults import CURES, Fault, Trial, faults
@@ -82,7 +82,7 @@ class Installation:
                 "unchanged": len(diff.unchanged),
             },
             "setup_changed": list(diff.setup),
-            "restart_required": list(diff.restart),
+            "restart_required": list(diff.setup),
             "secrets_changed": diff.secrets,
             "impact": list(diff.impact()),
             "confirm_timeout": self.confirm_timeout,
@@ -173,6 +173,8 @@ def _restoration(config: str, host: ConfigHost) -> Installation:
 def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, ...]:
     if not found.changes:
         return ()
+    # what is about to go is what the pluto that runs has read, if it is older than that
+    host.baseline.note()
     backups = host.files.install(found.changes, keep)
     with after_changes(True):
         left = [file.path for file in found.changes if differs(host.files, file)]
@@ -229,7 +231,13 @@ def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Install
     changes = tuple(file for file in candidate.files if differs(host.files, file))
     olds = tuple(as_it_was(file.path, as_it_is(host.files, file)) for file in changes)
     secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
-    return Installation(olds, changes, difference(before, after, secrets=secrets), trial)
+    return Installation(olds, changes, difference(before, after, secrets=secrets, groups=_groups(changes)), trial)
+
+
+def _groups(changes: tuple[File, ...]) -> tuple[str, ...]:
+    """The names of the policy groups among them: ipsec.conf(5)."""
+    paths = (file.path for file in changes if not file.path.endswith(BACKUP))
+    return tuple(sorted(path.rpartition("/")[2] for path in paths if path.split("/")[-2] == "policies"))
 
 
 def _without_sandbox(trial: Trial) -> t.Iterator[Fault]:

@@ -79,6 +79,13 @@ class Rollback(t.Protocol):
         """Leave the files as they are; nothing stays of the record and the timer but this sentence, if there is one."""
 
 
+class Baseline(t.Protocol):
+    """What the configuration said when the pluto that runs read it, for a later reload."""
+
+    def note(self) -> None:
+        """Note what it says, if that pluto has read it as it is, and unless it is noted already."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ConfigHost(Host):
     """A gateway that is given a configuration."""
@@ -86,3 +93,4 @@ class ConfigHost(Host):
     files: Files
     sandbox: Sandbox
     rollback: Rollback
+    baseline: Baseline

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ._baseline import LocalBaseline
 from ._config_host import ConfigHost
 from ._install import LocalFiles
 from ._preflight import Unshared
@@ -21,5 +22,9 @@ if t.TYPE_CHECKING:
 def config_host(host: Host, commands: CommandsApart) -> ConfigHost:
     """The same host, with what it takes to give it a configuration."""
     return ConfigHost(
-        **vars(host), files=LocalFiles(commands), sandbox=Unshared(commands), rollback=LocalRollback(commands)
+        **vars(host),
+        files=LocalFiles(commands),
+        sandbox=Unshared(commands),
+        rollback=LocalRollback(commands),
+        baseline=LocalBaseline(commands, host.pluto.config),
     )

@@ -97,6 +97,7 @@ class Outcome(t.NamedTuple):
                 *([self.flushed] if self.flushed else []),
                 *self.doubts,
                 *self._left_alone(),
+                *_untold(self.desired, self.after),
             ],
             "ipsec": report(self.after),
             **_told(self.desired, self.before, self.after),
@@ -158,6 +159,14 @@ def _told(desired: Desired, before: State, after: State) -> dict[str, t.Any]:
         "diff": {"before": reload_summary(before), "after": reload_summary(after)},
         "restart_required": restart_required(after),
     }
+
+
+def _untold(desired: Desired, state: State) -> t.Iterable[str]:
+    if not desired.reload:
+        return ()
+    from ._reload import warnings
+
+    return warnings(state)
 
 
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...], tuple[str, ...]]:

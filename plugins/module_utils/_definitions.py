@@ -54,6 +54,10 @@ _HOST = r"\g<host>"
 _SETUP_BEGINS = "config setup options:"
 _SETUP_ENDS = "Kernel algorithms supported:"
 _SETTING = re.compile(r"([A-Za-z][\w-]*)=('[^']*'|<[^>]*>|\S*?)(?:, |,?$)")
+_DEBUG, _IMPAIR = "debug:", "impair:"
+"""What plutodebug= says, and what no configuration does: show_debug_status() of pluto's server.c, 4.3 to 5.x."""
+_PRIVATE = re.compile(r"- (allowed|excluded) subnets?: ")
+"""virtual-private=, in lines of its own: pluto's virtual_ip.c, likewise."""
 _NO_SETTINGS = frozenset({"configdir", "configfile", "sbindir", "libexecdir", "pluto_version", "pluto_vendorid"})
 
 
@@ -119,8 +123,14 @@ def nicknames(status: str) -> dict[str, frozenset[str]]:
 def setup(status: str) -> dict[str, str]:
     """The keys and values of `config setup` that `ipsec whack --status` tells."""
     _head, _begins, rest = status.partition(_SETUP_BEGINS)
-    lines = (_CODE.sub("", line) for line in rest.partition(_SETUP_ENDS)[0].splitlines())
-    return {key: value for line in lines for key, value in _SETTING.findall(line) if key not in _NO_SETTINGS}
+    lines = [_CODE.sub("", line) for line in rest.partition(_SETUP_ENDS)[0].splitlines()]
+    found = {key: value for line in lines for key, value in _SETTING.findall(line) if key not in _NO_SETTINGS}
+    for line in lines:
+        if line.startswith(_DEBUG):
+            found["plutodebug"] = line[len(_DEBUG) :].partition(_IMPAIR)[0].strip()
+        elif _PRIVATE.match(line):
+            found["virtual-private"] = f"{found.get('virtual-private', '')}{line}"
+    return found
 
 
 def alike(held: frozenset[str], wanted: frozenset[str]) -> bool:

@@ -23,7 +23,10 @@ DEFAULT = ("daemon", "connections", "kernel", "host")
 """What costs little: links imports pyroute2, firewall runs the tools of a firewall."""
 WORDS = ("all", "min", *SUBSETS)
 
-LOOK_AGAIN = "look again; if it stays, restart the connection with `ipsec auto --replace` and `--up`, or restart IPsec"
+LOOK_AGAIN = (
+    "look again; if it stays, run `ipsec whack --terminate --name NAME`, then `ipsec whack --initiate --name NAME`, "
+    "or restart IPsec"
+)
 
 
 class Request(t.NamedTuple):

@@ -28,7 +28,7 @@ CAUSES: t.Final = {
     ),
     "kernel-sa-missing": Cause(
         "pluto holds the tunnel for up, but the kernel has no SA for it: no packet passes",
-        "take it down and up again: `ipsec auto --down NAME`, then `ipsec auto --up NAME`",
+        "take it down and up again: `ipsec whack --terminate --name NAME`, then `ipsec whack --initiate --name NAME`",
     ),
     "unoriented": Cause(
         "neither left= nor right= is an address of this host",
@@ -36,7 +36,7 @@ CAUSES: t.Final = {
     ),
     "rejected": Cause(
         "it is in the configuration, but pluto has not loaded it",
-        "correct it, then load it with `ipsec auto --add NAME`, which says what is wrong with it",
+        "correct it, then run ipsec_setup with state reloaded, which says what is wrong with it",
     ),
     "certificate-expired": Cause(
         "a certificate is expired, or not valid yet", "renew it in the NSS database, and check the host's clock"

@@ -32,6 +32,8 @@ if t.TYPE_CHECKING:
 
 Unread = t.Literal["secrets", "policy groups"]
 """What pluto reads only when it is told to."""
+TOLD = 3
+"""Connections that a warning names."""
 GROUPS = ("%group", "%opportunisticgroup")
 """Peers that stand for those of a policy group: ipsec.conf(5)."""
 
@@ -42,7 +44,7 @@ class Holding(t.NamedTuple):
     connections: t.Mapping[str, frozenset[str]]
     """What defines each, by name; comparable between plutos of one version. Expansions belong to their parent."""
     setup: t.Mapping[str, str]
-    """Keys and values of `config setup`, as far as pluto tells them."""
+    """Keys and values of `config setup`, as pluto has read them; where that is not known, as far as it tells them."""
 
 
 class Reload(t.NamedTuple):
@@ -63,6 +65,8 @@ class Reload(t.NamedTuple):
     """What has changed in files since pluto read them."""
     outdated: frozenset[str] = frozenset()
     """Connections whose certificate has been replaced since they were loaded."""
+    rewritten: tuple[tuple[str, tuple[str, ...]], ...] | None = ()
+    """Connections whose text has changed since they were loaded, with the keys; None where the former is not known."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -86,6 +90,12 @@ class Reload(t.NamedTuple):
         held, wanted = self.held.setup, self.wanted.setup
         return tuple(sorted(key for key in {**held, **wanted} if held.get(key) != wanted.get(key)))
 
+    @property
+    def untold(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Connections with keys that have changed, for which pluto's own words do not differ; none is replaced."""
+        known = set(self.held.connections) & set(self.wanted.connections) - set(self.different)
+        return tuple((name, keys) for name, keys in self.rewritten or () if name in known)
+
     def for_group(self, name: str) -> bool:
         """Whether a connection that is wanted stands for the members of a policy group."""
         return any(group in told for told in self.wanted.connections[name] for group in GROUPS)
@@ -98,6 +108,7 @@ class Reload(t.NamedTuple):
             up=self.up - {name},
             stranded=tuple(other for other in self.stranded if other != name),
             outdated=self.outdated - {name},
+            rewritten=self.rewritten and tuple((other, keys) for other, keys in self.rewritten if other != name),
         )
 
 
@@ -255,6 +266,24 @@ def reload_summary(state: State) -> dict[str, t.Any]:
 def restart_required(state: State) -> list[str]:
     """See Reload.restart_required; none where there was nothing to compare, for that pluto has just been started."""
     return list(state.reload.restart_required) if isinstance(state.reload, Reload) else []
+
+
+def warnings(state: State) -> t.Iterator[str]:
+    """What may be another in pluto than in the configuration, and cannot be told."""
+    if not isinstance(state.reload, Reload):
+        return
+    if state.reload.rewritten is None:
+        yield (
+            "the configuration was changed after pluto had started, and nobody noted what it had said: it is not known "
+            "whether keys differ that pluto does not tell, such as logfile and reqid; if one does, restart IPsec"
+        )
+    untold = [f"{name} ({', '.join(keys)})" for name, keys in state.reload.untold]
+    if untold:
+        more = f" and {len(untold) - TOLD} more" if len(untold) > TOLD else ""
+        yield (
+            f"changed in the configuration, but in pluto's words the same: {', '.join(untold[:TOLD])}{more}; "
+            "where that has to count, run `ipsec whack --delete --name NAME` and reload again, that tunnel drops once"
+        )
 
 
 def _compared(state: State) -> Reload:

@@ -19,7 +19,7 @@ class Reloader(t.Protocol):
     """The connections of the living pluto, one by one."""
 
     def compare(self) -> Reload:
-        """What the living pluto holds, beside what its configuration asks for; changes nothing.
+        """What the living pluto holds, beside what its configuration asks for; changes nothing about either.
 
         The configuration is tried out once: what is wanted stays what it was at the first look.
         ConfigError when the configuration, or a connection in it, is refused by the program; DaemonError when pluto

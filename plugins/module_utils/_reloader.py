@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ._baseline import LocalBaseline
 from ._clock import SystemClock
 from ._definitions import nicknames, setup, sharers, stranded, up
 from ._errors import DaemonError
@@ -25,6 +26,7 @@ from ._unread import STAMPS, changed, group_files, note, secret_files, signature
 from ._whack import parse_status
 
 if t.TYPE_CHECKING:
+    from ._baseline import Said
     from ._model import Process
     from ._ports import CommandsApart
     from ._reload import Holding, Unread
@@ -47,22 +49,34 @@ class LocalReloader(LocalPluto):
     def __init__(self, commands: CommandsApart, *, config: str) -> None:
         super().__init__(commands, config=config)
         self._apart = commands
+        self._baseline = LocalBaseline(commands, config)
 
     def compare(self) -> Reload:
         """See Reloader.compare."""
         status = self._status()
         answer = parse_status(status, "")
         process = self._process()
+        now_held, wanted = held(status), self._wanted
+        self._baseline.note()
+        noted = self._baseline.noted(process)
+        if noted is not None:
+            # of some keys pluto tells nothing, and of others what somebody has told it since by whack
+            now_held, wanted = now_held._replace(setup=noted.setup), wanted._replace(setup=self._said.setup)
         return Reload(
-            held=held(status),
-            wanted=self._wanted,
+            held=now_held,
+            wanted=wanted,
             auto=self._auto,
             sharers=sharers(answer),
             up=up(answer),
             stranded=stranded(answer),
             unread=tuple(what for what in STAMPS if changed(process, _files(what, status), STAMPS[what])),
             outdated=outdated(process, nicknames(status)),
+            rewritten=None if noted is None else self._said.changed(noted),
         )
+
+    @functools.cached_property
+    def _said(self) -> Said:
+        return self._baseline.now()
 
     @functools.cached_property
     def _auto(self) -> dict[str, str]:
@@ -96,6 +110,7 @@ class LocalReloader(LocalPluto):
             )
         for process in self.processes():
             note_connection(process, name, now)
+            self._baseline.loaded(process, name, self._said)
 
     def start(self, name: str) -> None:
         """See Reloader.start. Up to 4.x whack stays to tell how it goes, whatever it is told."""

@@ -266,7 +266,7 @@ setup_changed:
   elements: str
   sample: []
 restart_required:
-  description: Those of RV(setup_changed) that a pluto which runs cannot take over.
+  description: The same as RV(setup_changed). pluto reads C(config setup) only when it starts.
   returned: success
   type: list
   elements: str
@@ -277,11 +277,14 @@ secrets_changed:
   type: bool
   sample: false
 impact:
-  description: What the difference means for the tunnels, once pluto takes the new configuration over.
+  description:
+    - What the difference means for the tunnels, once pluto takes the new configuration over.
+    - Unchanged connections keep their tunnels, unless they share an IKE SA with one that renegotiates or ends.
+      M(xswan.ipsec.ipsec_setup) with O(xswan.ipsec.ipsec_setup#module:state=reloaded) names these, in check mode too.
   returned: success
   type: list
   elements: str
-  sample: ["gw1-gw2: ike changed, will renegotiate", 41 untouched, no restart needed]
+  sample: ["gw1-gw2: ike changed, will renegotiate", 41 unchanged, no restart needed]
 confirm_timeout:
   description:
     - Seconds until the change is taken back unless it is confirmed. Null when it stays.

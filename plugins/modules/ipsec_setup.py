@@ -126,11 +126,16 @@ notes:
     RV(actions) names them, in check mode too.
   - Connections with C(auto=ignore) count as not in the configuration. O(state=reloaded) deletes one that was loaded by
     hand.
-  - What pluto does not tell of its connections, O(state=reloaded) does not see, for example a change of C(reqid=), or
-    up to Libreswan 4 of C(rightaddresspool=). Give the connection another name, or restart.
-  - O(state=reloaded) does not see a certificate that was replaced under its nickname. pluto does not tell which one it
-    has loaded, and up to Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
-    (C(whack --rereadcerts)). Give the new certificate another nickname, and the connections that name it are replaced.
+  - What pluto does not tell of its connections, O(state=reloaded) does not change, for example C(reqid=), or up to
+    Libreswan 4 C(rightaddresspool=). A warning names connections and keys whose text in the configuration has changed.
+    Where that has to count, run C(ipsec whack --delete --name NAME) and reload again, or restart.
+  - What the configuration said when pluto read it, O(state=reloaded) and M(xswan.ipsec.ipsec_config) note in C(/run),
+    as long as it is older than that pluto. Where it was changed before, a warning says that what pluto does not tell
+    could not be compared.
+  - O(state=reloaded) replaces the connections whose certificate M(xswan.ipsec.ipsec_certificates) has replaced. It does
+    not see one that was replaced under its nickname by hand. pluto does not tell which one it has loaded, and up to
+    Libreswan 4.10 it crashes when it is told to read certificates again while tunnels are up
+    (C(whack --rereadcerts)). Give such a certificate another nickname, or restart.
 seealso:
   - module: xswan.ipsec.ipsec_config
   - module: xswan.ipsec.ipsec_status
@@ -200,7 +205,8 @@ repaired:
       cure: "run ipsec_setup with state started: it repairs this, and no tunnel drops"
 restart_required:
   description:
-    - Keys of C(config setup) whose values pluto will only take over when it is restarted.
+    - Keys of C(config setup) that have changed since pluto has read them. It takes them over when it is restarted.
+    - Where a warning says that the configuration was changed before anybody noted it, those that pluto tells.
     - They do not count as changes.
   returned: success, with O(state=reloaded)
   type: list

@@ -19,6 +19,7 @@ import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._baseline import LocalBaseline
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemClock
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
@@ -363,7 +364,8 @@ def check_reload(world: World) -> None:
     _until(lambda: not host.reloader.compare().missing)
     first = host.reloader.compare()
     assert first.held == first.wanted
-    assert (first.restart_required, first.stranded, first.unread) == ((), (), ())
+    assert (first.restart_required, first.stranded, first.unread, first.rewritten) == ((), (), (), ())
+    host.baseline.note()
     assert set(first.auto) == set(first.held.connections) == set(host.pluto.declared()["add"])
     name = min(first.auto)
     host.reloader.delete(name)
@@ -435,6 +437,7 @@ class Gateway:
             sandbox=Unshared(commands),
             rollback=LocalRollback(commands),
             reloader=LocalReloader(commands, config=str(self._config)),
+            baseline=LocalBaseline(commands, str(self._config)),
         )
         self._good = self._config.read_text()
 

@@ -300,7 +300,10 @@ def test_included_files_and_policies_are_installed_and_removed(ring: Lab) -> Non
         assert result["failed"] is False, result
         assert result["files"] == ["/etc/ipsec.d/policies/private", path, "/etc/ipsec.conf"]
         assert result["connections"] == {"added": ["extra"], "changed": {}, "removed": [], "unchanged": 2}
-        assert result["impact"] == ["extra: new", "2 untouched", "no restart needed"]
+        assert result["impact"] == [
+            *("extra: new", "policy group private changed, connections for policy groups are replaced"),
+            *("2 unchanged", "no restart needed"),
+        ]
     bad = extra.replace("192.0.2.99", "192.0.2.99\n    ike=bogus")
     for errors in refused(ring, texts, files=[{"path": path, "content": bad}]).values():
         assert errors == {("bad-algorithm", "extra", "ike")}

@@ -1,9 +1,9 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reload on three gateways with 20 tunnels: what did not change keeps its SPIs and loses no packet.
+"""Reload on three gateways with 22 tunnels: what did not change keeps its SPIs and loses no packet.
 
-The witnesses are pluto's SPIs, and a datagram every 10 ms through every tunnel but the one that changes, and back.
+The witnesses are pluto's SPIs, and a datagram every 10 ms through each of the 19 tunnels that do not change, and back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ if t.TYPE_CHECKING:
 
 LONG = os.environ.get("XSWAN_RELOAD") == "all"
 """Also what takes minutes: `make reload`."""
-TUNNELS = 20
+TUNNELS, PAIRS = 22, 3
+INTERVAL, ENOUGH = 0.01, 0.9
+"""Seconds between two questions of stream.py, and the part of them that must have been sent."""
 ESP = re.compile(r'"(?P<name>t\d+)"\S* (?:esp|ah)\.(?P<spi>[0-9a-f]+)@')
 OWNER = re.compile(r'"(?P<name>t\d+)"\S*:\d+ (?:STATE_V2_)?ESTABLISHED_IKE_SA')
 STREAM = Path(__file__).with_name("files") / "stream.py"
@@ -72,13 +74,27 @@ conn {self.name}
 """
 
 
-def configure(tunnels: c.Iterable[Tunnel], changed: Tunnel | None = None) -> None:
+class Sent(t.NamedTuple):
+    """What went through a tunnel."""
+
+    questions: int
+    lost: int
+    """Those without an answer."""
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Questions a second."""
+        return self.questions / self.seconds
+
+
+def configure(tunnels: c.Iterable[Tunnel], changed: c.Collection[Tunnel] = ()) -> None:
     """Write every gateway's ipsec.conf."""
     texts: dict[str, str] = {}
     gateways = {end.name: end for tunnel in tunnels for end in (tunnel.left, tunnel.right)}
     for tunnel, own in itertools.product(tunnels, gateways.values()):
         if own in (tunnel.left, tunnel.right):
-            texts[own.name] = texts.get(own.name, "config setup\n") + tunnel.section(own, tunnel is changed)
+            texts[own.name] = texts.get(own.name, "config setup\n") + tunnel.section(own, tunnel in changed)
     for name, text in texts.items():
         gateways[name].run("cat >/etc/ipsec.conf", stdin=text)
 
@@ -150,10 +166,10 @@ def started(tunnel: Tunnel) -> bool:
 
 
 @contextlib.contextmanager
-def streams(lab: Lab, tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, tuple[int, int]]]:
-    """A datagram every 10 ms through each of these tunnels, and back; afterwards how many were sent and were lost."""
+def streams(lab: Lab, tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, Sent]]:
+    """A datagram every 10 ms through each of these tunnels, and back; afterwards what went through each by name."""
     by_address = {tunnel.address(tunnel.right): tunnel for tunnel in tunnels}
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, Sent] = {}
     # those that only answer first: nothing is to be sent to one that does not
     for gateway in reversed(lab.gateways.values()):
         gateway.run("cat >/tmp/stream.py", stdin=STREAM.read_text())
@@ -176,8 +192,8 @@ def streams(lab: Lab, tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, tuple
             "while kill -0 $(cat /tmp/stream) 2>/dev/null; do sleep 0.2; done; cat /tmp/counts; cat /tmp/stream.log >&2"
         )
         for line in said.stdout.splitlines():
-            there, sent, received = line.split()
-            counts[by_address[there].name] = (int(sent), int(sent) - int(received))
+            there, sent, received, seconds = line.split()
+            counts[by_address[there].name] = Sent(int(sent), int(sent) - int(received), float(seconds))
 
 
 def reload(lab: Lab, *gateways: Gateway) -> dict[str, list[str]]:
@@ -204,15 +220,21 @@ def settle(lab: Lab) -> None:
 
 
 def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -> None:
-    """One tunnel is changed, removed and added again; 19 others carry traffic all the time, and keep their SPIs."""
+    """A tunnel of each pair is changed, removed and added; 19 others carry traffic all the time, and keep their SPIs.
+
+    So every gateway, whatever its version, replaces, deletes and adds.
+    """
     lab, all_tunnels = tunnels
     taken = set().union(*(owners(gateway) for gateway in lab.gateways.values()))
-    victim = next(tunnel for tunnel in reversed(all_tunnels) if tunnel.name not in taken)
-    others = [tunnel for tunnel in all_tunnels if tunnel is not victim]
+    by_pair = {frozenset(ends(tunnel)): tunnel for tunnel in all_tunnels if tunnel.name not in taken}
+    victims = tuple(by_pair.values())
+    assert len(victims) == PAIRS, f"between each two gateways one that owns no IKE SA; these do: {sorted(taken)}"
+    others = [tunnel for tunnel in all_tunnels if tunnel not in victims]
 
     def untouched() -> dict[str, dict[str, frozenset[str]]]:
+        kept = {tunnel.name for tunnel in others}
         return {
-            gateway.name: {name: found for name, found in spis(gateway).items() if name != victim.name}
+            gateway.name: {name: found for name, found in spis(gateway).items() if name in kept}
             for gateway in lab.gateways.values()
         }
 
@@ -222,27 +244,32 @@ def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -
     )
     with streams(lab, others) as counts:
         for step, present, changed in (
-            ("replace", all_tunnels, victim),
-            ("delete", others, None),
-            ("add", all_tunnels, None),
+            ("replace", all_tunnels, victims),
+            ("delete", others, ()),
+            ("add", all_tunnels, ()),
         ):
-            old = spis(victim.left).get(victim.name)
+            old = {victim.name: spis(victim.left).get(victim.name) for victim in victims}
             configure(present, changed)
-            # the one that starts it comes last: its peer knows it then
-            for end in (victim.right, victim.left):
-                assert reload(lab, end) == {end.name: [f"{step} connection {victim.name}"]}
-            if victim in present:
-                assert_up([victim])
-                assert spis(victim.left)[victim.name] != old
-            else:
-                assert victim.name not in {**spis(victim.left), **spis(victim.right)}
+            # the one that starts a tunnel comes after the other one: its peer knows it then
+            for gateway in reversed(lab.gateways.values()):
+                own = sorted(victim.name for victim in victims if gateway.name in ends(victim))
+                assert len(own) == 2
+                assert reload(lab, gateway) == {gateway.name: [f"{step} connection {name}" for name in own]}
+            for victim in victims:
+                if victim in present:
+                    assert_up([victim])
+                    assert spis(victim.left)[victim.name] != old[victim.name]
+                else:
+                    assert victim.name not in {**spis(victim.left), **spis(victim.right)}
             assert untouched() == before
         assert reload(lab) == {name: [] for name in lab.gateways}
     assert untouched() == before
-    print(f"by tunnel, datagrams sent and lost: {counts}")
-    assert len(counts) == TUNNELS - 1
-    assert {name: lost for name, (_sent, lost) in counts.items() if lost} == {}
-    assert all(sent > 500 for sent, _lost in counts.values())
+    for name, sent in sorted(counts.items()):
+        print(f"{name}: {sent.questions} questions in {sent.seconds:.0f} s, {sent.rate:.1f} a second, {sent.lost} lost")
+    assert len(counts) == TUNNELS - PAIRS
+    assert {name: sent.lost for name, sent in counts.items() if sent.lost} == {}
+    # fewer were no stream of 10 ms: then the machine was too busy, and nothing is proven
+    assert {name: sent.rate for name, sent in counts.items() if sent.rate < ENOUGH / INTERVAL} == {}
 
 
 MANY = """
@@ -282,7 +309,7 @@ if LONG:
         lab, all_tunnels = tunnels
         victim = next(tunnel for tunnel in all_tunnels if tunnel.name in owners(tunnel.left))
         sharing = {tunnel.name for tunnel in all_tunnels if ends(tunnel) == ends(victim) and tunnel is not victim}
-        configure(all_tunnels, victim)
+        configure(all_tunnels, (victim,))
         check = ad_hoc(lab, "xswan.ipsec.ipsec_setup", "state=reloaded", "--check", hosts=victim.left.name)
         foretold = check[victim.left.name]["actions"]
         assert foretold[0] == f"replace connection {victim.name}"
@@ -337,6 +364,13 @@ if LONG:
         results = ad_hoc(lab, "xswan.ipsec.ipsec_setup", "state=reloaded allow_restart=true")
         assert {name: (result["actions"], result["restart_required"]) for name, result in results.items()} == {
             name: (["stop pluto", "start pluto"], []) for name in lab.gateways
+        }
+
+        # 4.3 and 4.10 do not tell it, so it is what was noted when they started that counts
+        install("    uniqueids=no\\n    logfile=\\/var\\/log\\/pluto.log", MANY, subnets="10.98.1.0/24")
+        results = ad_hoc(lab, "xswan.ipsec.ipsec_setup", "state=reloaded start_timeout=120")
+        assert {name: result["restart_required"] for name, result in results.items()} == {
+            name: ["logfile"] for name in lab.gateways
         }
 
     def test_a_policy_group_is_read_again(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -> None:

@@ -4,8 +4,8 @@
 """Run on a gateway: `stream.py FILE OWN[=OTHER] ...`, addresses. Every 10 ms a question from each OWN to its OTHER.
 
 Questions that come are answered; "ready" is printed when they are. On SIGTERM, FILE gets a line for each pair: OTHER,
-how many questions were sent, how many answers came. One process in place of many pings: a simulated machine cannot run
-enough of those at that pace.
+how many questions were sent, how many answers came, and in how many seconds they were sent. One process in place of
+many pings: a simulated machine cannot run enough of those at that pace.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import time
 
 PORT = 7777
 INTERVAL = 0.01
+BEHIND = 0.05
+"""Seconds that are made up for: a machine may tell the time in ticks that are longer than the interval."""
 WINDOW = 20
 """Questions of a pair that may be without an answer. So a machine that is held up is not sent more than the queues
 before it hold (500 packets at a tap); a question that was lost stays without an answer, and is counted, all the same.
@@ -61,19 +63,21 @@ def main(path: str, words: list[str]) -> None:
     for pair in pairs:
         selector.register(pair.socket, selectors.EVENT_READ, pair.read)
     print("ready", flush=True)
-    following, end = time.monotonic(), float("inf")
+    began = following = time.monotonic()
+    end, seconds = float("inf"), 0.0
     while time.monotonic() < end:
         if orders and end == float("inf"):
+            seconds = time.monotonic() - began
             end = time.monotonic() + LAST
         if not orders and time.monotonic() >= following:
-            # a machine that was held up does not send all at once what it missed
-            following = time.monotonic() + INTERVAL
+            # a machine that was held up for longer does not send all at once what it missed
+            following = max(following + INTERVAL, time.monotonic() - BEHIND)
             for pair in pairs:
                 pair.ask()
         for key, _events in selector.select(INTERVAL if orders else max(0.0, following - time.monotonic())):
             key.data()
     with open(path, "w", encoding="ascii") as file:
-        file.writelines(f"{pair.other} {pair.sent} {pair.received}\n" for pair in pairs if pair.other)
+        file.writelines(f"{pair.other} {pair.sent} {pair.received} {seconds:.3f}\n" for pair in pairs if pair.other)
 
 
 if __name__ == "__main__":

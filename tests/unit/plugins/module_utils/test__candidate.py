@@ -59,7 +59,7 @@ def test_by_connection() -> None:
     )
     assert diff.impact() == (
         *("other: ike, left changed, will renegotiate", "new: new", "old: removed, its tunnel ends"),
-        *("1 untouched", "no restart needed"),
+        *("1 unchanged", "no restart needed"),
     )
 
 
@@ -69,12 +69,24 @@ def test_a_default_changes_every_connection() -> None:
 
 
 def test_config_setup() -> None:
+    """Pluto takes it only when it starts, and then no tunnel is left as it was."""
     debug = difference(conf(BEFORE), conf(BEFORE.replace("=none", "=all")))
-    assert (debug.setup, debug.restart) == (("plutodebug",), ())
-    assert debug.impact()[0] == "config setup: plutodebug changed, no restart needed"
-    other = difference(conf(BEFORE), conf(BEFORE.replace("    plutodebug=none", "    listen=1.1.1.1")))
-    assert (other.setup, other.restart) == (("listen", "plutodebug"), ("listen",))
-    assert other.impact() == ("config setup: listen, plutodebug changed, pluto must be restarted", "3 untouched")
+    assert debug.setup == ("plutodebug",)
+    assert debug.impact() == ("config setup: plutodebug changed, pluto must be restarted, every tunnel drops",)
+    after = BEFORE.replace("    plutodebug=none", "    listen=1.1.1.1").replace("aes128", "aes256")
+    other = difference(conf(BEFORE), conf(after))
+    assert other.impact() == (
+        "config setup: listen, plutodebug changed, pluto must be restarted, every tunnel drops",
+        "other: ike changed, will renegotiate",
+    )
+
+
+def test_policy_groups() -> None:
+    changed = difference(conf(BEFORE), conf(BEFORE), groups=("private",))
+    assert changed.impact() == (
+        "policy group private changed, connections for policy groups are replaced",
+        *("3 unchanged", "no restart needed"),
+    )
 
 
 def test_secrets_are_found_and_hidden() -> None:

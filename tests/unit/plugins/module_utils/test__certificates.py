@@ -141,6 +141,19 @@ def test_what_nss_does_not_keep_is_not_compared(trust: str) -> None:
     assert done(fake, pem("ca", CA, trust=trust))["changed"] is False
 
 
+def test_a_pluto_that_runs_does_not_notice_a_new_ca_at_once() -> None:
+    """An intermediate one is looked up in the database each time."""
+    fake = gateway()
+    assert done(fake, pkcs12(), check_mode=True)["warnings"] == []
+    fake.run_pluto()
+    foretold = done(fake, pkcs12(), check_mode=True)["warnings"]
+    (warning,) = done(fake, pkcs12())["warnings"]
+    assert foretold == [warning]
+    assert f"five minutes: {ROOT} may not count" in warning
+    assert done(fake, pkcs12())["warnings"] == []
+    assert done(fake, pkcs12(NEW_P12))["warnings"] == []
+
+
 def test_a_key_in_pem() -> None:
     fake = gateway()
     assert run(fake, pem("gw1", GW1)) == ["add gw1"]

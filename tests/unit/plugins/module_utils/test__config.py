@@ -57,12 +57,34 @@ def test_a_good_candidate_is_installed_and_the_second_run_finds_nothing_to_do(fa
     assert result["connections"] == {"added": [], "changed": {"one": ["ike"]}, "removed": [], "unchanged": 0}
     assert result["impact"] == [
         *("one: ike changed, will renegotiate", "secrets changed, pluto must read them again"),
-        *("0 untouched", "no restart needed"),
+        *("0 unchanged", "no restart needed"),
     ]
     assert fake.files[CONFIG] == (0o644, GOOD + " ike=aes256\n")
     assert fake.log == ["installed /etc/ipsec.secrets, /etc/ipsec.conf"]
     again = done(fake, wanted).to_result()
     assert (again["changed"], again["files"], again["impact"], again["diff"]) == (False, [], [], [])
+
+
+def test_what_goes_is_noted_as_what_pluto_has_read(fake: FakeHost) -> None:
+    """Before it goes; and only when it goes."""
+    wanted = proposal(config(GOOD + " ike=aes256\n"))
+    done(fake, wanted, check_mode=True)
+    assert fake.noted == []
+    done(fake, wanted)
+    assert fake.noted == [GOOD]
+    done(fake, wanted)
+    assert fake.noted == [GOOD]
+
+
+def test_a_policy_group_has_an_impact(fake: FakeHost) -> None:
+    folder = "/etc/ipsec.d/policies"
+    backup = f"{folder}/clear.20260101T000000Z~"
+    fake.files[backup] = (0o644, "")
+    group = proposal(File(f"{folder}/private", "192.0.2.0/24\n"), File(backup, None))
+    assert done(fake, group).to_result()["impact"] == [
+        "policy group private changed, connections for policy groups are replaced",
+        *("1 unchanged", "no restart needed"),
+    ]
 
 
 def test_secrets_are_in_no_result(fake: FakeHost) -> None:

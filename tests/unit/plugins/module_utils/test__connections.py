@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._connections import connections
+from ansible_collections.xswan.ipsec.plugins.module_utils._facts import LOOK_AGAIN
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, ChildSa, End, IkeSa, Loaded
 from ansible_collections.xswan.ipsec.plugins.module_utils._reasons import CAUSES, TRACES
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
@@ -222,7 +223,7 @@ def test_a_kernel_without_a_half_of_a_tunnel() -> None:
         entry = one("add", UP, kernel_spis=rest)
         assert (entry["state"], entry["well"]) == ("established", False)
         assert entry["reason"]["id"] == "kernel-sa-missing"
-        assert "`ipsec auto --up c`" in entry["reason"]["cure"]
+        assert "`ipsec whack --initiate --name c`" in entry["reason"]["cure"]
         assert UP.missing(rest) == (CHILD,)
     unknown = UP._replace(child_sas=(CHILD._replace(spi_in=None, spi_out=None),))
     assert unknown.missing(frozenset()) == ()
@@ -249,6 +250,9 @@ def test_when_a_connection_last_carried_something(
     answer: Answer | None, spis: dict[tuple[str, int], int] | None, last: int | None
 ) -> None:
     assert one("add", answer, kernel_spis=spis)["last_traffic"] == last
+def test_cures_are_for_every_version() -> None:
+    """Libreswan 5 has no `ipsec auto`."""
+    assert [cure for cure in (LOOK_AGAIN, *(cause.cure for cause in CAUSES.values())) if "ipsec auto" in cure] == []
 
 
 def test_the_log_costs_and_is_read_only_when_it_can_help() -> None:

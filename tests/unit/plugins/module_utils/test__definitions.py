@@ -173,6 +173,25 @@ def test_settings(version: str) -> None:
     assert list(definitions(status)) == ["gw1-gw2"]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_settings_in_lines_of_their_own(version: str) -> None:
+    """As pluto's server.c and virtual_ip.c of each version print them; nobody has recorded some that are set."""
+    status = (FIXTURES / f"whack-{version}-status.txt").read_text()
+    code = "" if version == "5.2" else "000 "
+    assert setup(status)["plutodebug"] == ""
+    assert "virtual-private" not in setup(status)
+    debug = status.replace(f"{code}debug:", f"{code}debug: base+cpu-usage impair: revival")
+    assert setup(debug) == {**setup(status), "plutodebug": "base+cpu-usage"}
+    lines = (f"{code}- allowed subnets: 10.0.0.0/8, 192.168.0.0/16", f"{code}- excluded subnet: 10.1.0.0/24")
+    one, two = (
+        setup(status.replace(f"{code}virtual-private (%priv):", "\n".join((f"{code}virtual-private (%priv):", *more))))
+        for more in (lines[:1], lines)
+    )
+    assert one["virtual-private"] == "- allowed subnets: 10.0.0.0/8, 192.168.0.0/16"
+    assert two["virtual-private"] == one["virtual-private"] + "- excluded subnet: 10.1.0.0/24"
+    assert {**one, "virtual-private": ""} == {**setup(status), "virtual-private": ""}
+
+
 def test_who_shares_an_ike_sa_who_lost_it_and_who_is_up() -> None:
     """`a` owns #1, which carries `b` too; #7 of `c` is gone, and `d` of IKEv1 does without; `e` is on its way."""
     children = tuple(

@@ -140,6 +140,34 @@ def test_settings_need_a_restart() -> None:
     assert reload(fake, RELOAD._replace(allow_restart=True)) == ("stop pluto", "start pluto")
 
 
+def warnings(fake: FakeHost) -> list[str]:
+    """Those of a run; check mode has foretold them."""
+    foretold = converge(RELOAD, fake.host(), check_mode=True).to_result()["warnings"]
+    result = converge(RELOAD, fake.host(), check_mode=False).to_result()
+    assert result["warnings"] == foretold
+    return list(foretold)
+
+
+def test_what_pluto_does_not_tell_is_warned_of() -> None:
+    """A connection is not replaced for it, unless it is for something else."""
+    fake = running(dict.fromkeys("abcde", "1"), {**dict.fromkeys("abcde", "1"), "e": "2"})
+    assert warnings(running({"a": "1"}, {"a": "1"})) == []
+    fake.rewritten = {"a": ("reqid",), "b": ("esp", "reqid"), "c": ("x",), "d": ("x",), "e": ("x",), "gone": ("x",)}
+    (said,) = warnings(fake)
+    assert "the same: a (reqid), b (esp, reqid), c (x) and 1 more; where that has to count" in said
+    assert fake.calls == ["delete e", "load e", "start e"]
+
+
+def test_a_pluto_that_was_never_seen_before_its_configuration_changed() -> None:
+    """What it does not tell is not known, and that is said until it is another pluto."""
+    fake = running({"a": "1"}, {"a": "1"})
+    fake.rewritten = None
+    (said,) = warnings(fake)
+    assert "not known whether keys differ that pluto does not tell" in said
+    fake.nhelpers = ("1", "2")
+    assert converge(RELOAD._replace(allow_restart=True), fake.host(), check_mode=False).to_result()["warnings"] == []
+
+
 def test_a_stopped_gateway_is_started() -> None:
     """There is nothing to reload, and everything to load."""
     fake = FakeHost()
