@@ -148,7 +148,7 @@ def check_words(given: t.Mapping[str, t.Any], source: str) -> None:
     if given.get("passphrase") and re.search(r"[\r\n]", given["passphrase"]):
         raise ConfigError("passphrase: has more than one line; allowed: one")
     if given.get("key") and source not in ("content", "src"):
-        raise ConfigError("key: goes with a certificate in PEM; PKCS #12 has the key in it")
+        raise ConfigError("key: goes with a certificate in PEM, and PKCS #12 has the key in it; leave it out")
     if given.get("key") and not has_private_key(given["key"]):
         raise ConfigError("key: is no private key in PEM; allowed: text that begins with -----BEGIN PRIVATE KEY-----")
 
@@ -170,7 +170,9 @@ def entry_of(given: t.Mapping[str, t.Any], source: str, text: str) -> Entry:
     try:
         found = certificates_in(text)
     except ValueError as exc:
-        raise ConfigError(f"{source}: a certificate in it is damaged: {exc}") from exc
+        raise ConfigError(
+            f"{source}: a certificate in it is damaged: {exc}; give one that `openssl x509` reads"
+        ) from exc
     if not found:
         raise ConfigError(f"{source}: has no certificate in PEM; allowed: -----BEGIN CERTIFICATE----- and what follows")
     key = Key("pem", pem_key.encode(*_ENCODING), passphrase or "") if pem_key else None

@@ -83,7 +83,9 @@ def _launcher(name: str, commands: LocalCommands, clock: SystemClock, config: st
     from ._direct import DirectLauncher
 
     # a pluto of a unit that is ended behind systemd's back comes again (Restart=)
-    return DirectLauncher(commands, clock, config, manager=SystemdLauncher(commands) if booted_with_systemd() else None)
+    return DirectLauncher(
+        commands, clock, config, manager=SystemdLauncher(commands, config) if booted_with_systemd() else None
+    )
 
 
 def _kernel(name: str, commands: LocalCommands, pluto: LocalPluto) -> Kernel:

@@ -250,6 +250,8 @@ def test_when_a_connection_last_carried_something(
     answer: Answer | None, spis: dict[tuple[str, int], int] | None, last: int | None
 ) -> None:
     assert one("add", answer, kernel_spis=spis)["last_traffic"] == last
+
+
 def test_cures_are_for_every_version() -> None:
     """Libreswan 5 has no `ipsec auto`."""
     assert [cure for cure in (LOOK_AGAIN, *(cause.cure for cause in CAUSES.values())) if "ipsec auto" in cure] == []

@@ -9,7 +9,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._converge import conve
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired, Leftovers, Unit
 from ansible_collections.xswan.ipsec.plugins.module_utils._observe import observe
-from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, StopPluto, not_ready, steps
+from ansible_collections.xswan.ipsec.plugins.module_utils._plan import Listen, StartPluto, not_ready, steps
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import summary
 from fake_host import FakeHost
 
