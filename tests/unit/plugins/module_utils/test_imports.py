@@ -182,7 +182,7 @@ def third_party(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(str(node.module).split(".")[0])
+            found.add((node.module or "").split(".")[0])
     return found - sys.stdlib_module_names - {"ansible"}
 
 
