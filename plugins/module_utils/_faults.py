@@ -464,9 +464,10 @@ def _key(conf: IPsecConf, name: str, what: str) -> str | None:
     certificate = re.search(r"\b(left|right) certificate\b", words)
     if certificate:
         guesses.append(f"{certificate[1]}cert")
-    listed = re.search(r"\((\w+)\)", words)
-    if listed:
-        guesses.append(listed[1])
+    # up to 4.x, of a text that is digits alone and not in quotes, too
+    named = re.search(r"\((\w+)\)|^Invalid (\S+) value", words)
+    if named:
+        guesses.append(named[1] or named[2])
     if words.startswith("IKE "):
         guesses.append("ike")
     if re.search(r"\b(ESP|AH)\b", words):

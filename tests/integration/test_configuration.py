@@ -68,7 +68,8 @@ def connection(chance: random.Random, number: int) -> tuple[dict[str, object], d
     leftid = chance.choice(["@a.example", "user@example.org", "C=NL, O=x y, CN=gw", "192.0.2.7", "%fromcert"])
     pfs = chance.random() < 0.5
     kinds: list[tuple[str, object, str]] = [
-        *((key, text, text) for key in TEXTS[:2] for text in [value(chance)]),
+        # Up to 4.x a text of digits alone is an error, and the trial of ipsec_config says so.
+        *((key, text, text) for key in TEXTS[:2] for text in [value(chance)] if not text.isdigit()),
         *((key, numbers[key], str(numbers[key])) for key in DEFAULTS),
         ("left", address, address),
         ("leftid", leftid, leftid),
@@ -126,8 +127,7 @@ def told(wanted: dict[str, str], suite: str) -> dict[str, str]:
     if suite == "trixie":
         # 5.2 prints no identities, nor what is one of a few words
         return {key: text for key, text in wanted.items() if key not in ("leftid", "pfs")}
-    # 4.x prints no text that is one digit
-    return {key: text for key, text in wanted.items() if key not in TEXTS or not re.fullmatch("[0-9]", text)}
+    return wanted
 
 
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])

@@ -78,6 +78,11 @@ def test_nothing_is_wrong() -> None:
             ("bad-value", "error", "one", "leftsubnets", "10.0.0.0/8,bogus"),
         ),
         (
+            " modecfgdomains=9\n",
+            '"one": failed to add connection: Invalid modecfgdomains value',
+            ("bad-value", "error", "one", "modecfgdomains", "9"),
+        ),
+        (
             " leftsubnet=fe80::/64\n",
             '"one": failed to add connection: attempt to load incomplete connection',
             ("not-loaded", "error", "one", None, None),

@@ -296,8 +296,14 @@ def test_no_gateway_without_packages() -> None:
         ({"name": "a", "state": "here"}, "ipsec_certificates[0].state: 'here' is unknown; allowed: present, absent"),
         ({"name": "a", "passphrase": PSK}, "ipsec_certificates[0]: has no certificate; allowed: one of content, src"),
         ({"name": "a", "content": PSK, "pkcs12": PSK}, "ipsec_certificates[0]: has content and pkcs12; allowed: one"),
-        ({"name": "a", "pkcs12": PSK, "key": PSK}, "ipsec_certificates[0].key: goes with a certificate in PEM, and PKCS"),
-        ({"name": "a", "pkcs12_src": "/x", "key": PSK}, "ipsec_certificates[0].key: goes with a certificate in PEM, and"),
+        (
+            {"name": "a", "pkcs12": PSK, "key": PSK},
+            "ipsec_certificates[0].key: goes with a certificate in PEM, and PKCS",
+        ),
+        (
+            {"name": "a", "pkcs12_src": "/x", "key": PSK},
+            "ipsec_certificates[0].key: goes with a certificate in PEM, and",
+        ),
         ({"name": "a", "src": "/x", "key": PSK}, "ipsec_certificates[0].key: is no private key in PEM; allowed: text"),
         ({"name": "a", "pkcs12": "hush!"}, "ipsec_certificates[0].pkcs12: is no base64; allowed: a PKCS #12 file in"),
         ({"name": "a", "pkcs12": "h\u00fcsh"}, "ipsec_certificates[0].pkcs12: is no base64; allowed"),
