@@ -212,20 +212,36 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
 def role(lab: Lab, folder: Path, **variables: object) -> Run:
     """Run the role on one gateway, with a connection to a peer that is not there."""
     connection = {"name": "one", "left": "%defaultroute", "right": "192.0.2.9", "authby": "secret", "auto": "start"}
-    given = {"ipsec_connections": [connection], "ipsec_packages": [], **variables}
-    play = {"hosts": "trixie", "gather_facts": False, "roles": ["xswan.ipsec.ipsec"], "vars": given}
+    play = {
+        "hosts": "trixie",
+        "gather_facts": False,
+        "module_defaults": {"xswan.ipsec.ipsec_setup": {"start_timeout": 15}},
+        "roles": ["xswan.ipsec.ipsec"],
+        "vars": {"ipsec_connections": [connection], "ipsec_packages": [], **variables},
+    }
     path = folder / "one.yml"
     path.write_text(json.dumps([play]), encoding="utf-8")
     return playbook(lab, path)
 
 
-def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None:
-    """A change of `config setup` ends the run with the key, and pluto and all else that was asked for are there."""
+def test_the_role_ends_what_it_began_and_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None:
+    """A run that ends between change and confirmation is confirmed by the next.
+
+    A change of `config setup` ends the run with the key, and pluto and all else that was asked for are there.
+    """
     gateway = suites.gateways["trixie"]
+    waits = "test -e /var/lib/xswan-ipsec/rollback.json"
     setup = {"uniqueids": False}
     with as_it_was(gateway):
-        first = role(suites, tmp_path)
-        assert first.status == 0, first.text
+        failed = role(suites, tmp_path, ipsec_confirm_timeout=1800, ipsec_wait="established")
+        assert failed.status == 2, failed.text
+        assert gateway.run(waits, check=False).returncode == 0
+        again = role(suites, tmp_path, ipsec_confirm_timeout=1800)
+        assert again.status == 0, again.text
+        assert gateway.run(waits, check=False).returncode == 1
+        assert gateway.run("systemctl is-active xswan-ipsec-rollback.timer", check=False).stdout == "inactive\n"
+        assert gateway.run("grep -c '^conn one$' /etc/ipsec.conf").stdout == "1\n"
+
         pluto = gateway.run("pidof pluto").stdout
         sysctl = {"net.ipv4.conf.all.send_redirects": False}
         refused = role(suites, tmp_path, ipsec_config_setup=setup, ipsec_sysctl=sysctl)
@@ -237,23 +253,6 @@ def test_the_role_restarts_only_when_it_may(suites: Lab, tmp_path: Path) -> None
         allowed = role(suites, tmp_path, ipsec_config_setup={**setup, "keep-alive": 10}, ipsec_allow_restart=True)
         assert allowed.status == 0, allowed.text
         assert gateway.run("pidof pluto").stdout != pluto
-        gone = role(suites, tmp_path, ipsec_state="absent")
-        assert gone.status == 0, gone.text
-
-
-def test_a_second_run_of_the_role_confirms_what_the_first_could_not(suites: Lab, tmp_path: Path) -> None:
-    """The first one ends between change and confirmation, for its tunnel does not come up."""
-    gateway = suites.gateways["trixie"]
-    waits = "test -e /var/lib/xswan-ipsec/rollback.json"
-    with as_it_was(gateway):
-        failed = role(suites, tmp_path, ipsec_confirm_timeout=1800, ipsec_wait="established")
-        assert failed.status == 2, failed.text
-        assert gateway.run(waits, check=False).returncode == 0
-        again = role(suites, tmp_path, ipsec_confirm_timeout=1800)
-        assert again.status == 0, again.text
-        assert gateway.run(waits, check=False).returncode == 1
-        assert gateway.run("systemctl is-active xswan-ipsec-rollback.timer", check=False).stdout == "inactive\n"
-        assert gateway.run("grep -c '^conn one$' /etc/ipsec.conf").stdout == "1\n"
         gone = role(suites, tmp_path, ipsec_state="absent")
         assert gone.status == 0, gone.text
 
