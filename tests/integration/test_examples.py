@@ -38,7 +38,7 @@ ELSEWHERE = {
     "docs/mesh.md: gateways": FIFTY,
     "docs/mesh.md: Test the inventory": FIFTY,
     "roles/ipsec/README.md: ipsec_secrets": KEYS,
-    "docs/site-to-site.md: ipsec_sysctl, ipsec_firewall": NFTABLES,
+    "docs/site-to-site.md: ipsec_firewall": NFTABLES,
     "plugins/modules/ipsec_firewall.py": NFTABLES,
     "ansible-galaxy collection build": TARBALL,
     "ansible-galaxy collection install xswan-ipsec-*.tar.gz": TARBALL,
