@@ -1,9 +1,10 @@
 # Copyright (c) 2026 the xswan.ipsec authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reload on three gateways with 22 tunnels: what did not change keeps its SPIs and loses no packet.
+"""Reload on three gateways with 20 tunnels: what did not change keeps its SPIs and loses no packet.
 
 The witnesses are pluto's SPIs, and a datagram every 10 ms through each of the 19 tunnels that do not change, and back.
+`make test` changes one tunnel, between 4.10 and 5.2; `make reload` one of each pair, and more.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ if t.TYPE_CHECKING:
 
 LONG = os.environ.get("XSWAN_RELOAD") == "all"
 """Also what takes minutes: `make reload`."""
-TUNNELS, PAIRS = 22, 3
+PAIRS, OTHERS = 3, 19
+CHANGED = PAIRS if LONG else 1
 INTERVAL, ENOUGH = 0.01, 0.9
-"""Seconds between two questions of stream.py, and the part of them that must have been sent."""
+"""Seconds between two questions of stream.py, and the part of them that must have been sent in the long form."""
 ESP = re.compile(r'"(?P<name>t\d+)"\S* (?:esp|ah)\.(?P<spi>[0-9a-f]+)@')
 OWNER = re.compile(r'"(?P<name>t\d+)"\S*:\d+ (?:STATE_V2_)?ESTABLISHED_IKE_SA')
 STREAM = Path(__file__).with_name("files") / "stream.py"
@@ -104,7 +106,7 @@ def tunnels(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, tuple[Tu
     """Gateways of all suites with all tunnels up; stopped and without secret afterwards."""
     made = lab(Path(__file__).with_name("labs") / "suites.yml", "suites")
     pairs = itertools.cycle(itertools.combinations(made.gateways.values(), 2))
-    found = tuple(Tunnel(f"t{number}", *next(pairs)) for number in range(TUNNELS))
+    found = tuple(Tunnel(f"t{number}", *next(pairs)) for number in range(OTHERS + CHANGED))
     secret = f': PSK "{secrets.token_hex(20)}"\n'
     configure(found)
     for gateway in made.gateways.values():
@@ -220,15 +222,13 @@ def settle(lab: Lab) -> None:
 
 
 def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -> None:
-    """A tunnel of each pair is changed, removed and added; 19 others carry traffic all the time, and keep their SPIs.
-
-    So every gateway, whatever its version, replaces, deletes and adds.
-    """
+    """Tunnels are changed, removed and added; 19 others carry traffic all the time, and keep their SPIs."""
     lab, all_tunnels = tunnels
     taken = set().union(*(owners(gateway) for gateway in lab.gateways.values()))
     by_pair = {frozenset(ends(tunnel)): tunnel for tunnel in all_tunnels if tunnel.name not in taken}
-    victims = tuple(by_pair.values())
-    assert len(victims) == PAIRS, f"between each two gateways one that owns no IKE SA; these do: {sorted(taken)}"
+    assert len(by_pair) == PAIRS, f"between each two gateways one that owns no IKE SA; these do: {sorted(taken)}"
+    victims = tuple(by_pair.values())[-CHANGED:]
+    touched = set().union(*map(ends, victims))
     others = [tunnel for tunnel in all_tunnels if tunnel not in victims]
 
     def untouched() -> dict[str, dict[str, frozenset[str]]]:
@@ -251,9 +251,8 @@ def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -
             old = {victim.name: spis(victim.left).get(victim.name) for victim in victims}
             configure(present, changed)
             # the one that starts a tunnel comes after the other one: its peer knows it then
-            for gateway in reversed(lab.gateways.values()):
+            for gateway in (gateway for gateway in reversed(lab.gateways.values()) if gateway.name in touched):
                 own = sorted(victim.name for victim in victims if gateway.name in ends(victim))
-                assert len(own) == 2
                 assert reload(lab, gateway) == {gateway.name: [f"{step} connection {name}" for name in own]}
             for victim in victims:
                 if victim in present:
@@ -266,10 +265,12 @@ def test_only_what_changed_is_touched(tunnels: tuple[Lab, tuple[Tunnel, ...]]) -
     assert untouched() == before
     for name, sent in sorted(counts.items()):
         print(f"{name}: {sent.questions} questions in {sent.seconds:.0f} s, {sent.rate:.1f} a second, {sent.lost} lost")
-    assert len(counts) == TUNNELS - PAIRS
+    assert len(counts) == OTHERS
     assert {name: sent.lost for name, sent in counts.items() if sent.lost} == {}
-    # fewer were no stream of 10 ms: then the machine was too busy, and nothing is proven
-    assert {name: sent.rate for name, sent in counts.items() if sent.rate < ENOUGH / INTERVAL} == {}
+    assert all(sent.questions > 500 for sent in counts.values())
+    if LONG:
+        # fewer were no stream of 10 ms: then the machine was too busy, and nothing is proven
+        assert {name: sent.rate for name, sent in counts.items() if sent.rate < ENOUGH / INTERVAL} == {}
 
 
 MANY = """
