@@ -74,12 +74,12 @@ class Outcome(t.NamedTuple):
             return f"IPsec is {before} and would be {after}: {todo}"
         return f"IPsec was {before} and is {after} now: {todo}"
 
-    def _left_alone(self) -> t.Iterator[str]:
+    def _left_alone(self) -> t.Iterable[str]:
         """What a start does not mend, for it would cost the tunnels of a pluto that is well, and may be in the dark."""
-        if self.desired.running and self.after.plutos and self.after.answer is None:
-            for finding in assess(self.after).findings:
-                if finding.id == "upgraded":
-                    yield f"{finding.message}; it is left alone: {finding.cure}"
+        if not self.desired.running or not self.after.plutos or self.after.answer is not None:
+            return ()
+        found = [finding for finding in assess(self.after).findings if finding.id == "upgraded"]
+        return [f"{finding.message}; it is left alone: {finding.cure}" for finding in found]
 
     def to_result(self) -> dict[str, t.Any]:
         """The module's result."""

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._config import Proposal, install, restore
-from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import confirm, take_back
+from ansible_collections.xswan.ipsec.plugins.module_utils._confirm import confirm, take_back, timeout_mistake
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._record import RECORD, recorded
 from fake_host import FakeHost
@@ -81,6 +81,11 @@ def test_pluto_is_left_alone_after_a_boot_and_where_there_was_none(
     assert fake.record is not None
     take_back(fake.host(), fake.host(), booted=booted)
     assert (named(fake), fake.plutos) == (before, plutos)
+
+
+@pytest.mark.parametrize(("seconds", "mistake"), [(1, None), (0, "is 0; allowed: one second or more")])
+def test_a_timeout_is_a_second_or_more(seconds: int, mistake: str | None) -> None:
+    assert timeout_mistake(seconds) == mistake
 
 
 def test_what_is_confirmed_stays(fake: FakeHost) -> None:

@@ -118,17 +118,19 @@ def test_a_failure_at_any_step_is_told_truthfully_and_the_next_run_converges(
         assert assess(observe(fake.host())).errors == frozenset()
 
 
-def test_a_unit_that_goes_round_by_itself_was_not_changed_by_a_start_that_failed() -> None:
+def test_a_unit_that_goes_round_by_itself_was_not_changed_by_a_start_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fake = FakeHost()
     flapping(fake)
     host = fake.host()
 
     def start(timeout: float) -> None:
         after = Unit("ipsec.service", "deactivating", "stop-post", restarts=1, result="exit-code")
-        host.launcher.unit = lambda: after  # type: ignore[method-assign]
+        monkeypatch.setattr(host.launcher, "unit", lambda: after)
         raise DaemonError("ipsec.service failed to start")
 
-    host.launcher.start = start  # type: ignore[method-assign]
+    monkeypatch.setattr(host.launcher, "start", start)
     with pytest.raises(DaemonError) as caught:
         converge(START, host, check_mode=False)
     assert (caught.value.done, caught.value.changed) == ((), False)
@@ -250,6 +252,19 @@ def test_an_upgraded_pluto_that_does_not_understand_the_new_whack_is_left_alone_
     assert "still runs a binary that was replaced on disk, and does not answer" in warning
     assert "left alone: run ipsec_setup with state restarted" in warning
     assert converge(RESTART, fake.host(), check_mode=False).to_result()["warnings"] == []
+
+
+@pytest.mark.parametrize("origin", [orphaned, dead])
+def test_what_an_init_script_will_say_is_foretold(origin: Accident) -> None:
+    """It looks at the lock file."""
+    for target in (START, STOP):
+        fake = FakeHost()
+        fake.manager = "script"
+        origin(fake)
+        dry = converge(target, fake.host(), check_mode=True)
+        wet = converge(target, fake.host(), check_mode=False)
+        assert dry.before.unit is not None
+        assert foretold(dry.after, dry.before) == foretold(wet.after, wet.before), target
 
 
 def test_a_busy_pluto_without_lock_file_is_repaired_and_not_replaced() -> None:
@@ -380,10 +395,10 @@ def test_a_port_that_another_daemon_holds_is_named_before_anything_changes() -> 
     assert converge(STOP, fake.host(), check_mode=False).actions == ()
 
 
-def test_what_a_start_leaves_undone_is_told() -> None:
+def test_what_a_start_leaves_undone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for check_mode in (True, False):
         host = FakeHost().host()
-        host.launcher.check_start = lambda: ("not this",)  # type: ignore[method-assign]
+        monkeypatch.setattr(host.launcher, "check_start", lambda: ("not this",))
         assert converge(START, host, check_mode=check_mode).to_result()["warnings"] == ["not this"]
 
 

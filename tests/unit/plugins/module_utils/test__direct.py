@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Compl
 from ansible_collections.xswan.ipsec.plugins.module_utils._direct import DirectLauncher
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Unit
+
+if t.TYPE_CHECKING:
+    from ansible_collections.xswan.ipsec.plugins.module_utils._ports import Launcher
 
 
 @dataclasses.dataclass
@@ -150,11 +154,17 @@ class Manager:
         return self.stops
 
 
+def beside(commands: Scripted, manager: Manager, folder: Path) -> DirectLauncher:
+    """The launcher of a host that has a manager all the same."""
+    other = t.cast("Launcher", manager)
+    return DirectLauncher(commands, SystemClock(), "", rundir=str(folder), acq_expires="", manager=other)
+
+
 @pytest.mark.parametrize("active", ["active", "activating", "reloading"])
 def test_what_a_manager_runs_or_is_about_to_run_it_stops_itself(active: str, tmp_path: Path) -> None:
     """Else its Restart= would start a pluto again that was ended by whack or by a signal."""
     manager = Manager(active)
-    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
+    direct = beside(Scripted(), manager, tmp_path)
     unit = direct.unit()
     assert unit is not None
     assert unit.active == active
@@ -165,7 +175,7 @@ def test_what_a_manager_runs_or_is_about_to_run_it_stops_itself(active: str, tmp
 @pytest.mark.parametrize("active", ["inactive", "failed"])
 def test_a_manager_that_does_nothing_is_not_seen(active: str, tmp_path: Path) -> None:
     manager = Manager(active)
-    direct = DirectLauncher(Scripted(), SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
+    direct = beside(Scripted(), manager, tmp_path)
     assert direct.unit() is None
     assert direct.stop(60) is True
     assert manager.active == active
@@ -174,7 +184,7 @@ def test_a_manager_that_does_nothing_is_not_seen(active: str, tmp_path: Path) ->
 @pytest.mark.parametrize("stops", [True, False])
 def test_a_start_ends_the_attempts_of_a_manager_first(stops: bool, tmp_path: Path) -> None:
     commands, manager = Scripted(), Manager("activating", stops)
-    direct = DirectLauncher(commands, SystemClock(), "", rundir=str(tmp_path), acq_expires="", manager=manager)  # type: ignore[arg-type]
+    direct = beside(commands, manager, tmp_path)
     if stops:
         direct.start(60)
         assert manager.active == "inactive"

@@ -60,7 +60,9 @@ def test_a_unit_that_cleans_up_between_two_attempts_flaps_and_one_that_is_stoppe
     assert assess(state._replace(unit=unit)).word == word
 
 
-def test_whether_xfrm_can_be_loaded_is_asked_of_a_stopped_gateway_alone_and_not_guessed() -> None:
+def test_whether_xfrm_can_be_loaded_is_asked_of_a_stopped_gateway_alone_and_not_guessed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = []
 
     def no_modprobe() -> None:
@@ -69,7 +71,7 @@ def test_whether_xfrm_can_be_loaded_is_asked_of_a_stopped_gateway_alone_and_not_
 
     fake = FakeHost()
     host = fake.host()
-    host.kernel.check_load = no_modprobe  # type: ignore[method-assign]
+    monkeypatch.setattr(host.kernel, "check_load", no_modprobe)
     assert assess(observe(host)).findings == ()
     fake.xfrm_loaded = False
     assert assess(observe(host)).findings == ()
