@@ -839,7 +839,7 @@ class FakeSession(FakeDatabase):
             raise ConfigError("the PKCS #12 file cannot be read")
         passphrase, certificates = self._fake.pkcs12[key.content]
         if passphrase != key.passphrase:
-            raise ConfigError("the passphrase of the PKCS #12 file is wrong")
+            raise ConfigError("the passphrase of the PKCS #12 file is wrong; give the one that it was made with")
         return certificates
 
 

@@ -205,8 +205,10 @@ def _apply(desired: Desired, host: Host) -> Outcome:
             for step in plan:
                 say(step.title)
                 began = host.clock.now()
-                step.apply(host)
-                host.clock.waited(began, _awaited(step))
+                try:
+                    step.apply(host)
+                finally:
+                    host.clock.waited(began, _awaited(step))
                 done.append(step.title)
             after = _settled(desired, host)
             _verify(desired, before, after)

@@ -135,12 +135,14 @@ def _printable(value: t.Any) -> bool:
 def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> None:
     """Do `action` on this host and end the module with its result, or with the one clear error it met."""
     options = {name: module.params[name] for name in ("config", "launcher", "backend") if name in module.params}
+    host: Host | None = None
     try:
         with system_errors():
             host = local_host(LocalCommands(module.run_command), **options)
             result = shown(action(host))
     except IPsecError as exc:
         failure: dict[str, t.Any] = {
+            "about": _about(str(exc), host),
             "msg": str(exc),
             "error": {"type": type(exc).__name__, **exc.details},
             "changed": bool(exc.done) or exc.changed,
@@ -150,12 +152,17 @@ def run(module: AnsibleModule, action: t.Callable[[Host], dict[str, t.Any]]) -> 
         if isinstance(exc, VerifyError):
             failure["exception"] = traceback.format_exc()
         module.fail_json(**shown(failure))
-    if host.clock.waits:
-        # Ansible sorts the keys of a result, so that this is what a person reads first
-        waited = f"waited {', '.join(host.clock.waits)}"
-        result["about"] = f"{result['about']}; {waited}" if "about" in result else waited
+    about = _about(result.pop("about", ""), host)
+    if about:
+        result["about"] = about
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**result)
+
+
+def _about(what: str, host: Host | None) -> str:
+    """What happened, and what was waited for. Ansible sorts the keys of a result: this is what a person reads first."""
+    waits = host.clock.waits if host else ()
+    return "; ".join([*([what] if what else []), *([f"waited {', '.join(waits)}"] if waits else [])])

@@ -189,7 +189,7 @@ class LocalDatabase:
         if "Failed to authenticate" in done.err:
             raise self._locked()
         if _WRONG_PASSWORD in done.err:
-            raise ConfigError("the passphrase of the PKCS #12 file is wrong")
+            raise ConfigError("the passphrase of the PKCS #12 file is wrong; give the one that it was made with")
         raise ConfigError(
             f"the PKCS #12 file cannot be read: {done.reason}; give one that `openssl pkcs12 -info -in FILE` reads"
         )

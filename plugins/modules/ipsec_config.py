@@ -213,8 +213,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 about:
-  description: For what the module has waited, in one line for a person.
-  returned: when it has waited longer than a few seconds
+  description: What went wrong, if anything did, and for what the module has waited, in one line for a person.
+  returned: after a failure, or when it has waited longer than a few seconds
   type: str
   sample: "waited 12 s for a throw-away pluto to load the candidate"
 files:

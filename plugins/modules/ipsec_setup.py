@@ -176,7 +176,7 @@ about:
       it is the first thing to be read where that is printed, with C(ansible), and with C(ansible-playbook -v).
     - It also tells for what the module has waited longer than a few seconds.
     - Its words may change. For programs there are the other keys.
-  returned: success
+  returned: always
   type: str
   sample: "IPsec was stopped and is running now: start pluto; waited 12 s for pluto to start and load its connections"
 actions:

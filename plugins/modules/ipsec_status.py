@@ -117,6 +117,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+about:
+  description: What went wrong, if anything did, and for what the module has waited, in one line for a person.
+  returned: after a failure, or when it has waited longer than a few seconds
+  type: str
+  sample: "the kernel did not answer in 20 s; look at its log, and try again"
 ansible_facts:
   description: Facts to add.
   returned: success

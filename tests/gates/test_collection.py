@@ -65,6 +65,11 @@ def test_the_first_line_tells_what_happened(tmp_path: Path, only_localhost: dict
     output = run(BIN / "ansible-playbook", "-v", "--check", playbook, env=only_localhost)
     assert f": [localhost] => {{{told[1]}, " in output, output
 
+    command = ["localhost", "-m", "xswan.ipsec.ipsec_setup", "-a", "state=started config=/not/there", "--check"]
+    failed = run(BIN / "ansible", *command, env=only_localhost, status=2)
+    assert re.search(r'^localhost \| FAILED! => \{\n +"about": "', failed, re.MULTILINE), failed
+    assert module_result(failed)["about"] == module_result(failed)["msg"]
+
 
 @pytest.mark.parametrize(("module", "arguments"), [("ipsec_setup", {"state": "started"}), ("ipsec_status", {})])
 def test_action_group(module: str, arguments: dict[str, str], tmp_path: Path, only_localhost: dict[str, str]) -> None:

@@ -97,8 +97,11 @@ def answers(gateway: Gateway) -> bool:
 def test_direct_one_life(bare: Gateway) -> None:
     """Started, not started twice, stopped over whack, killed, and started again."""
     assert call(bare, "direct", "unit") == {"script": None, "result": None}
-    assert call(bare, "direct", "check_start")["result"] is None
+    lifetime = "/proc/sys/net/core/xfrm_acq_expires"
+    bare.run(f"echo 7 >{lifetime}")
+    assert call(bare, "direct", "check_start")["result"] == [], "no warnings"
     assert call(bare, "direct", "start", 60) == {"script": None, "result": None}
+    assert bare.run(f"cat {lifetime}").stdout == "30\n", "xfrmlifetime= as it is when nobody says otherwise"
     (pid,) = plutos(bare)
     assert answers(bare)
     assert bare.run("stat -c '%a %U' /run/pluto").stdout == "755 root\n"

@@ -121,6 +121,13 @@ def test_what_was_waited_for_comes_first() -> None:
     assert run(lambda host: {**wait(host), "about": "IPsec is running"})["about"] == f"IPsec is running; {line}"
     assert "about" not in run(lambda _host: {})
 
+    def fail(host: Host) -> dict[str, t.Any]:
+        wait(host)
+        raise DaemonError("pluto did not end")
+
+    failed = run(fail)
+    assert (failed["msg"], failed["about"]) == ("pluto did not end", f"pluto did not end; {line}")
+
 
 def test_parameters_become_a_request() -> None:
     params = {"gather_subset": ["kernel"], "connections": ["a*"], "list_limit": 5, "list_address": "192.0.2.1"}
@@ -159,6 +166,7 @@ def test_a_failure_says_what_was_done_before_it() -> None:
         raise error
 
     assert run(action) == {
+        "about": "ipsec.service failed to start",
         "msg": "ipsec.service failed to start",
         "error": {"type": "DaemonError", "log": ["why"]},
         "changed": True,
