@@ -228,7 +228,8 @@ def test_a_chain_is_there_by_whatever_nickname() -> None:
     [
         (
             pkcs12(passphrase="hush"),
-            "certificate gw1: the passphrase of the PKCS #12 file is wrong; give the one that it was made with; nothing was changed",
+            "certificate gw1: the passphrase of the PKCS #12 file is wrong; give the one that it was made with; "
+            "nothing was changed",
         ),
         (pkcs12(b"else"), "certificate gw1: the PKCS #12 file cannot be read"),
         (pkcs12(passphrase="hush\nhush"), r"certificates\[0\].passphrase: has more than one line"),
