@@ -287,3 +287,43 @@ def test_unreachable_registry_is_told_before_anything_is_built(one: Path, small:
     assert line.startswith("lab: error: no package registry reachable (")
     assert not (tmp_path / "cache").exists()
     assert traces(small.name) == []
+
+
+SET_LESS_THAN_ALL_REGISTERS = """
+import ctypes, os, signal
+
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+TRACEME, KILL, GET, SET, XSTATE = 0, 8, 0x4204, 0x4205, 0x202
+child = os.fork()
+if child == 0:
+    libc.ptrace(TRACEME, 0, None, None)
+    os.kill(os.getpid(), signal.SIGSTOP)
+os.waitpid(child, 0)
+legacy_area_and_header = 512 + 64
+area = Iovec(ctypes.addressof(ctypes.create_string_buffer(legacy_area_and_header)), legacy_area_and_header)
+assert libc.ptrace(GET, child, XSTATE, ctypes.addressof(area)) == 0
+print(libc.ptrace(SET, child, XSTATE, ctypes.addressof(area)))
+libc.ptrace(KILL, child, None, None)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_part_of_the_extended_registers_can_be_set(tmp_path: Path) -> None:
+    """As User-mode Linux does on a processor that has more of them than it knows; alone, the kernel refuses that."""
+    machine.build_interposer(tmp_path)
+    alone, preloaded = (
+        subprocess.run(
+            [sys.executable, "-c", SET_LESS_THAN_ALL_REGISTERS],
+            env={**os.environ, **more},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for more in ({}, {"LD_PRELOAD": str(machine.interposer(tmp_path))})
+    )
+    assert (alone, preloaded) == ("-1\n", "0\n")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import image, inventory, network, preflight, processes
 from . import spec as specs
-from .machine import Machine, of_lab, write_seed
+from .machine import Machine, build_interposer, of_lab, write_seed
 from .preflight import cache_folder, state_root
 from .tools import CommandError, LabError, environment, last_lines, progress, run, wait_until
 
@@ -311,6 +311,7 @@ class Lab:
         self.state.mkdir(parents=True)
         self.state.chmod(0o700)
         self.sockets.mkdir(parents=True, exist_ok=True)
+        build_interposer(self.state)
         for suite, path in images.items():
             _link(path, self.state / f"{suite}.img")
         client = _new_key(self.state / "id_ed25519")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from . import processes
 from .network import namespace
-from .tools import LabError, environment, wait_until
+from .tools import LabError, environment, run, wait_until
 
 PROGRAM: t.Final = "linux.uml"
+INTERPOSER: t.Final = Path(__file__).with_name("ptrace.c")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Machine:
             "setsid", "--fork",
             "ip", "netns", "exec", namespace(self.lab),
             "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+            "env", f"LD_PRELOAD={interposer(self.state)}",
             PROGRAM, f"mem={self.memory}M", f"umid={umid(self.lab, self.name)}", f"uml_dir={self.sockets}",
             f"ubd0={self.disk},{self.image}", f"ubd1r={self.seed}", "root=/dev/ubda", "rw", "init=/sbin/lab-init",
             *wires, "con=null", "con0=fd:0,fd:1", "quiet",
@@ -85,6 +87,16 @@ class Machine:
     def kill(self) -> None:
         """Cut the power."""
         processes.end(of_lab(self.lab, self.name), f"machine {self.name}")
+
+
+def interposer(state: Path) -> Path:
+    """The library of a lab that is preloaded into its machines, which ptrace.c explains."""
+    return state / "ptrace.so"
+
+
+def build_interposer(state: Path) -> None:
+    """Compile it into the state folder of a lab, in a moment."""
+    run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(interposer(state)), str(INTERPOSER)])
 
 
 def umid(lab: str, gateway: str) -> str:

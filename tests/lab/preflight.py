@@ -28,6 +28,8 @@ REGISTRY_TIMEOUT: t.Final = 20
 # A program (or file) the lab uses, and the Debian package that brings it.
 TOOLS: t.Final = {
     "linux.uml": "user-mode-linux",
+    "cc": "gcc",
+    "/usr/include/stdlib.h": "libc6-dev",
     "mmdebstrap": "mmdebstrap",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "mke2fs": "e2fsprogs",
