@@ -29,7 +29,7 @@ from ._processes import (
     wait_gone,
     zombies,
 )
-from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
+from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_script, parse_status, parse_version
 
 if t.TYPE_CHECKING:
     import io
@@ -106,6 +106,10 @@ class LocalPluto:
 
     @functools.cached_property
     def _program(self) -> Program | None:
+        # a look does not run what it can read
+        written = parse_script(self.read(self._command) or "")
+        if written is not None:
+            return written
         try:
             done = self._ipsec("--version", timeout=ANSWER_TIMEOUT)
         except DependencyError:
@@ -399,10 +403,14 @@ class LocalPluto:
         return self._commands.run("ipsec", *argv, timeout=timeout)
 
     @functools.cached_property
+    def _command(self) -> str:
+        """Path of the command `ipsec`; empty when there is none."""
+        return shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
+
+    @functools.cached_property
     def _folder(self) -> str | None:
         """Folder of the programs that belong to the command `ipsec`; None where it is at another place than usual."""
-        command = shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
-        prefix = os.path.dirname(os.path.dirname(command))
+        prefix = os.path.dirname(os.path.dirname(self._command))
         folders = (f"{prefix}/{folder}/ipsec" for folder in ("libexec", "lib"))
         return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
 
