@@ -120,7 +120,7 @@ def test_who_does_not_reload_imports_nothing_of_it(monkeypatch: pytest.MonkeyPat
 def test_each_library_has_its_place(path: Path) -> None:
     found = imports(path)
     assert ("ansible" in found) == (path.stem == "_module")
-    assert ("psutil" in found) == (path.stem == "_processes")
+    assert ("psutil" in found) == (path.stem == "_endings")
     assert "subprocess" not in found, "programs run through AnsibleModule.run_command"
     assert ("socket" in found) == (path.stem in ("_netlink", "_xfrm", "_xfrm_list", "_devices", "_network"))
     assert ("time" in found) == (path.stem == "_clock")
