@@ -11,8 +11,9 @@ import typing as t
 
 from ._errors import ConfigError, DaemonError
 from ._log import LOG, read_log
-from ._pluto import EXITS, RUNDIR
+from ._pluto import RUNDIR
 from ._settings import config_setup
+from ._unit_failure import EXITS
 
 if t.TYPE_CHECKING:
     from ._commands import Completed

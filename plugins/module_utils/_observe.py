@@ -27,7 +27,7 @@ def observe(host: Host) -> State:
         at=host.clock.epoch(),
         program=program,
         config=host.pluto.config,
-        # a look at a living pluto costs two calls of its program already, and does not need the configuration
+        # a look at a living pluto does not need the configuration, and to parse it is one more program to run
         config_fault=host.pluto.config_fault(parse=not plutos and program is not None),
         manager=host.launcher.name,
         unit=host.launcher.unit(),

@@ -6,37 +6,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
 import shutil
-import stat
 import typing as t
 
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import ConfigFault, Control, Lock, Stranger
-from ._processes import (
-    end_processes,
-    find_program,
-    handles,
-    running,
-    runs,
-    socket_owners,
-    sockets,
-    start_time,
-    wait_gone,
-    zombies,
-)
-from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_status, parse_version
+from ._processes import find_program, running, runs, socket_owners, sockets, start_time, zombies
+from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_script, parse_status, parse_version
 
 if t.TYPE_CHECKING:
-    import io
-
     from ._commands import Completed
     from ._model import Answer, Process, Program
     from ._ports import Commands
+    from ._rundir import RunFiles
 
 CONFIG = "/etc/ipsec.conf"
 RUNDIR = "/run/pluto"
@@ -44,14 +30,6 @@ RUNDIR = "/run/pluto"
 
 ANSWER_TIMEOUT = 10.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
-
-SUBSYSTEM_LOCK = "/var/lock/subsys/ipsec"
-"""Of sysvinit scripts."""
-SETUP_FILES = ("ipsec_setup.pid", "ipsec.info")
-"""In the run directory while IPsec is up: Openswan 2.6."""
-RESOLV_BACKUPS = ("libreswan-resolv-conf-backup", "openswan-resolv-conf-backup")
-"""In the run directory: /etc/resolv.conf as it was before a peer's name servers were written there (_updown)."""
-RESOLV_MARKS = ("Libreswan", "Openswan")
 
 NSS_FILES = ("cert9.db", "key4.db")
 """Of an NSS database; its third file, pkcs11.txt, may be missing."""
@@ -62,19 +40,6 @@ NO_RIGHT = "no right to communicate with pluto"
 DIRECT = ("addconn", "readwriteconf", "whack")
 """Programs that the script `ipsec` only hands over to, as the units of Libreswan know: they call these directly."""
 
-EXITS = {
-    2: "its control socket failed",
-    3: "it could not fork",
-    4: "the FIPS self test failed",
-    5: "the kernel refused",
-    6: "its NSS database failed",
-    7: "the audit system refused",
-    8: "seccomp refused",
-    9: "unbound failed",
-    10: "its lock file could not be made",
-    11: "SELinux refused",
-}
-"""What pluto's exit statuses mean: Libreswan's pluto_constants.h, the same from 3.32 to 5.x."""
 IKE_PORTS = (500, 4500)
 SO_ACCEPTCON = 0x10000
 """Flag of a listening socket in /proc/net/unix (linux/net.h)."""
@@ -93,8 +58,6 @@ class LocalPluto:
     ) -> None:
         self._commands = commands
         self._resolv_conf = resolv_conf
-        self._old_locks = (*(f"{rundir}/{name}" for name in SETUP_FILES), SUBSYSTEM_LOCK)
-        self._resolv_backups = tuple(f"{rundir}/{name}" for name in RESOLV_BACKUPS)
         self._lock = f"{rundir}/pluto.pid"
         self._rundir = rundir
         self._control = f"{rundir}/pluto.ctl"
@@ -106,6 +69,10 @@ class LocalPluto:
 
     @functools.cached_property
     def _program(self) -> Program | None:
+        # a look does not run what it can read
+        written = parse_script(self.read(self._command) or "")
+        if written is not None:
+            return written
         try:
             done = self._ipsec("--version", timeout=ANSWER_TIMEOUT)
         except DependencyError:
@@ -158,20 +125,8 @@ class LocalPluto:
         return tuple(sorted(path for path in glob.glob(pattern) if os.path.isfile(path)))
 
     def check_rundir(self, *, room: bool) -> None:
-        """See Pluto.check_rundir. Of a folder that is missing, the one that it is to be made in is looked at."""
-        path = self._rundir
-        while not os.path.lexists(path):
-            path = os.path.dirname(path)
-        if not os.path.isdir(path):
-            raise DependencyError(f"the run directory {path} is not a directory; remove what is there")
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise DependencyError(
-                f"the run directory {path} is read-only; remount its file system read-write, and look why it is not"
-            )
-        space = os.statvfs(path)
-        # a file system that counts nothing has 0 of everything
-        if room and ((space.f_blocks and not space.f_bfree) or (space.f_files and not space.f_ffree)):
-            raise DependencyError(f"the file system of the run directory {path} is full; remove something from it")
+        """See Pluto.check_rundir."""
+        self._files().check(room=room)
 
     def check_nss(self) -> None:
         """See Pluto.check_nss. Where it is, says the program: since Libreswan 3.20 as a value of `config setup`."""
@@ -230,7 +185,7 @@ class LocalPluto:
 
     def old_locks(self) -> tuple[str, ...]:
         """See Pluto.old_locks."""
-        return tuple(path for path in (*self._old_locks, *self._resolv_backups) if _there(path))
+        return self._files().old_locks()
 
     def log_rules(self) -> tuple[str, ...]:
         """See Pluto.log_rules."""
@@ -288,7 +243,7 @@ class LocalPluto:
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             inodes = listening_inodes(table.read(), os.path.realpath(self._control))
         pids = tuple(pid for pid, _upgraded in running("pluto") if inodes & set(sockets(pid))) if inodes else ()
-        if not _there(self._control):
+        if not there(self._control):
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
 
@@ -318,24 +273,13 @@ class LocalPluto:
             raise DaemonError(f"pluto does not take the order to listen: {done.reason}; restart it")
 
     def write_lock(self, process: Process) -> None:
-        """See Pluto.write_lock. Content and mode are pluto's own: the pid and a line feed, 0444."""
-        new = f"{self._lock}.new"
-        try:
-            _unlink(new)
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), "wb") as file:
-                file.write(f"{process.pid}\n".encode())
-                os.fchmod(file.fileno(), 0o444)
-            os.replace(new, self._lock)
-        except OSError as exc:
-            with contextlib.suppress(OSError):
-                # of two errors the first is told; what is left of this file the next run removes
-                _unlink(new)
-            raise DaemonError(
-                f"cannot write {self._lock}: {exc.strerror}; make its folder writable, with room in it", errno=exc.errno
-            ) from exc
+        """See Pluto.write_lock."""
+        self._files().write_lock(process)
 
     def end(self, timeout: float) -> None:
         """See Pluto.end."""
+        from ._endings import end_processes, handles, wait_gone
+
         plutos = self.processes()
         left = handles(plutos)
         third = timeout / 3
@@ -358,38 +302,13 @@ class LocalPluto:
         if self.processes():
             raise DaemonError("a pluto was started meanwhile; its files stay. Run the task again")
         LogRules(self._commands).remove()
-        for path in self._resolv_backups:
-            self._restore_resolv_conf(path)
-        for path in (self._control, self._lock, f"{self._lock}.new", *self._old_locks, *self._resolv_backups):
-            try:
-                _unlink(path)
-            except OSError as exc:
-                raise DaemonError(f"cannot remove {path}: {exc.strerror}; remove it by hand", errno=exc.errno) from exc
+        self._files().remove()
 
-    def _restore_resolv_conf(self, backup: str) -> None:
-        """Put the name servers of before back, unless somebody has written others since.
+    def _files(self) -> RunFiles:
+        # no look at a pluto that runs needs them
+        from ._rundir import RunFiles
 
-        What is no file of root's was not made by pluto: it would come into a file that everybody reads.
-        """
-        try:
-            try:
-                fd = os.open(backup, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            except OSError as exc:
-                if exc.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-                    return
-                raise
-            with open(fd, "rb") as file:
-                found = os.fstat(fd)
-                text = file.read() if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() else None
-            # written in place, for in a container the file is a mount; and cut last, so that it is never empty
-            with open(self._resolv_conf, "r+b", buffering=0) as current:
-                old = current.read()
-                if text is not None and any(mark.encode() in old for mark in RESOLV_MARKS):
-                    _overwrite(current, old, text)
-        except OSError as exc:
-            raise DaemonError(
-                f"cannot put {self._resolv_conf} back from {backup}: {exc.strerror}; copy it by hand", errno=exc.errno
-            ) from exc
+        return RunFiles(self._rundir, self._resolv_conf)
 
     def _ipsec(self, *argv: str, timeout: float) -> Completed:
         """Run `ipsec` with these arguments: a shell script that takes longer than the programs it leads to."""
@@ -399,43 +318,25 @@ class LocalPluto:
         return self._commands.run("ipsec", *argv, timeout=timeout)
 
     @functools.cached_property
+    def _command(self) -> str:
+        """Path of the command `ipsec`; empty when there is none."""
+        return shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
+
+    @functools.cached_property
     def _folder(self) -> str | None:
         """Folder of the programs that belong to the command `ipsec`; None where it is at another place than usual."""
-        command = shutil.which("ipsec", path=ENVIRONMENT["PATH"]) or ""
-        prefix = os.path.dirname(os.path.dirname(command))
+        prefix = os.path.dirname(os.path.dirname(self._command))
         folders = (f"{prefix}/{folder}/ipsec" for folder in ("libexec", "lib"))
         return next((folder for folder in folders if os.access(f"{folder}/whack", os.X_OK)), None)
 
 
-def _overwrite(file: io.FileIO, old: bytes, new: bytes) -> None:
-    """Give an open file, which holds `old`, another content, or leave it as it was."""
-    try:
-        file.seek(0)
-        if file.write(new) != len(new):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if len(new) < len(old):
-            file.truncate()
-    except OSError:
-        file.seek(0)
-        file.write(old)
-        file.truncate()
-        raise
-
-
-def _there(path: str) -> bool:
+def there(path: str) -> bool:
     """As os.path.lexists(), but what cannot be told is an OSError."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
 
 
 def listening_inodes(proc_net_unix: str, path: str) -> set[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process table of our own pid and network namespace, and how processes in it are ended.
+"""The process table of our own pid and network namespace.
 
 Identity is (pid, start time), never the pid alone: pids are reused.
 """
@@ -14,14 +14,8 @@ import itertools
 import os
 import typing as t
 
-from ._errors import DependencyError, require_version, understood
+from ._errors import DependencyError, understood
 from ._model import Process
-
-if t.TYPE_CHECKING:
-    import psutil
-
-PSUTIL = (5, 8)
-"""Debian 11 has it; the oldest that this collection was tried with."""
 
 DELETED = " (deleted)"
 """What the kernel writes after the path of a program that was replaced on disk: proc(5), /proc/PID/exe."""
@@ -156,47 +150,3 @@ def zombies() -> t.Iterator[tuple[int, str]]:
         fields = _stat(pid)
         if fields is not None and fields[1] == "Z":
             yield int(pid), fields[0]
-
-
-def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
-    """The means to signal these processes, of those that still are the ones that were found.
-
-    Who has them has a psutil that is new enough, which the functions below need too.
-    """
-    import psutil
-
-    require_version("psutil", psutil.__version__, PSUTIL)
-    result = []
-    for process in found:
-        try:
-            # the handle first: what psutil signals is what it has seen by then
-            handle = psutil.Process(process.pid)
-            if start_time(handle.pid) == process.started:
-                result.append(handle)
-        except psutil.NoSuchProcess:
-            continue
-    return result
-
-
-def wait_gone(left: list[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Wait until all have ended, but no longer than `timeout` seconds; return those that have not."""
-    import psutil
-
-    return [process for process in psutil.wait_procs(left, timeout)[1] if start_time(process.pid) is not None]
-
-
-def end_processes(left: list[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """SIGTERM, then SIGKILL, with `timeout` seconds for each; return those that live on.
-
-    psutil compares pid and start time before it sends a signal.
-    """
-    import psutil
-
-    for order in (psutil.Process.terminate, psutil.Process.kill):
-        for process in left:
-            try:
-                order(process)
-            except psutil.NoSuchProcess:
-                continue
-        left = wait_gone(left, timeout) if left else []
-    return left

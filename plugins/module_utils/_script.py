@@ -15,11 +15,12 @@ import typing as t
 
 from ._clock import wait_until
 from ._commands import ENVIRONMENT, last_line
+from ._endings import end_processes, handles
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_log
 from ._model import Process, Unit
 from ._pluto import CONFIG
-from ._processes import DELETED, end_processes, handles, parent, start_time
+from ._processes import DELETED, parent, start_time
 
 if t.TYPE_CHECKING:
     from ._commands import Completed

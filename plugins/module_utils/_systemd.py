@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 import typing as t
 
 from ._clock import SystemClock
@@ -27,10 +25,6 @@ QUERY_TIMEOUT = 30.0
 """Seconds; systemd answers in milliseconds, and in seconds on a host that boots or is out of memory."""
 LOG_TAIL = 3000
 """Lines of the journal that are looked at: a thousand connections' worth."""
-
-CLEANERS = ("nflog ipsec capture",)
-"""What Libreswan's unit says after pluto's end: `ipsec --stopnflog`."""
-_EXITED = re.compile(r"(?P<which>Main|Control) process exited, code=(?P<code>\w+), status=(?P<status>\d{1,3})\b")
 
 
 def booted_with_systemd() -> bool:
@@ -128,6 +122,8 @@ class SystemdLauncher:
 
     def _why(self, log: tuple[str, ...], done: Completed) -> str:
         """How the processes of a start that failed have ended, and their last words."""
+        from ._unit_failure import how_it_ended, last_words
+
         asked = self._systemctl("show", f"--property={','.join(END)}", UNIT, timeout=QUERY_TIMEOUT)
         values = parse_properties(asked.out)
         end = how_it_ended(values, log)
@@ -141,48 +137,6 @@ class SystemdLauncher:
 
     def _systemctl(self, *argv: str, timeout: float) -> Completed:
         return self._commands.run("systemctl", "--no-ask-password", "--no-pager", *argv, timeout=timeout)
-
-
-def how_it_ended(values: t.Mapping[str, str], log: tuple[str, ...]) -> str:
-    """How the main process ended, by `systemctl show`; else how any did, by the journal; empty if none has.
-
-    The manager forgets it when it starts the unit anew, as it does for Restart=.
-    """
-    # the numbers of waitid(2): CLD_EXITED, CLD_KILLED, CLD_DUMPED
-    code, status = values.get("ExecMainCode", ""), values.get("ExecMainStatus", "")
-    if code in ("1", "2", "3") and status.isdecimal() and int(status):
-        return _ended("its main process", code == "1", int(status))
-    for line in reversed(log):
-        match = _EXITED.search(line)
-        if match:
-            which = "its main process" if match["which"] == "Main" else "a process of its preparation"
-            return _ended(which, match["code"] == "exited", int(match["status"]))
-    return _ended("its main process", True, 0) if code == "1" else ""
-
-
-def _ended(which: str, exited: bool, status: int) -> str:
-    from ._pluto import EXITS
-
-    if not exited:
-        known = {int(one): one.name for one in signal.Signals}
-        return f"{which} was ended by {known.get(status, f'signal {status}')}"
-    meaning = f" ({EXITS[status]})" if status in EXITS and which == "its main process" else ""
-    return f"{which} ended with exit status {status}{meaning}"
-
-
-def last_words(log: tuple[str, ...], description: str) -> str:
-    """The line of a unit's log that says why it failed: the newest that pluto calls fatal, or an error, or any.
-
-    After it come those of systemd about the unit, which it names or describes, and of the programs that clean up; they
-    never are last words.
-    """
-    own = (f"{UNIT}: ", f"{UNIT} - ", *((description,) if description else ()), *CLEANERS)
-    told = [line for line in log if not any(mark in line for mark in own)]
-    for mark in ("FATAL ERROR", "ERROR", ""):
-        found = [line for line in told if mark in line]
-        if found:
-            return found[-1]
-    return ""
 
 
 def parse_properties(text: str) -> dict[str, str]:

@@ -148,6 +148,16 @@ def parse_version(text: str) -> Program | None:
     return Program(match[1], match[2]) if match else None
 
 
+def parse_script(text: str) -> Program | None:
+    """What `ipsec --version` would print, from the text of that shell script; None where it is not written so there.
+
+    It is in Libreswan 4.10 and 5.2; the script of 4.3 puts more together, and those of other programs do otherwise.
+    """
+    version = text.partition('\nexport IPSEC_VERSION="')[2].partition('"\n')[0]
+    said = 'echo "Libreswan ${IPSEC_VERSION}"\n\t    exit 0\n' in text
+    return parse_version(f"Libreswan {version}") if said else None
+
+
 def parent(name: str) -> str:
     """The connection of ipsec.conf that an expansion of its subnets (`name/1x2`) or group (`name#10.0.0.0/8`) is of."""
     return _EXPANSION.sub("", name)

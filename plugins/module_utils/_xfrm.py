@@ -20,8 +20,8 @@ import typing as t
 
 from ._errors import KernelError
 from ._model import Contents, Leftovers, Tables, Total
-from ._netlink import attribute, attributes, connected, find, gone, spans, unpack, unpack_all
-from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Sa, Template, own_reqid
+from ._netlink import attribute, connected, find, spans, unpack, unpack_all
+from ._owner import XFRM_POLICY_FWD, XFRMA_POLICY_TYPE, Policy, Reqid, Template, own_reqid
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
@@ -59,25 +59,17 @@ XFRMA_OFFLOAD_DEV = 28
 XFRMA_IF_ID = 31
 XFRMA_ALG = frozenset({1, 2, 3, 18, 20})
 """Authentication, encryption, compression, AEAD, truncated authentication: what only a larval SA lacks."""
-XFRM_POLICY_TYPE_SUB = 1
 
 U32 = struct.Struct("=I")
 U64 = struct.Struct("=Q")
 XFRMU_SPDINFO = struct.Struct("=6I")
-USERSA_INFO = struct.Struct("=56x16s4sB3x16x64x32x12x4xIH10x")
-"""id.daddr, id.spi, id.proto, reqid, family."""
 USERSA_TOTAL = struct.Struct("=56x16s4sB3x16x64xQQ16x12x4xIH10x")
 """id.daddr, id.spi, id.proto, curlft.bytes, curlft.packets, reqid, family."""
-USERSA_ID = struct.Struct("=16s4sHBx")
-USERSA_FLUSH = struct.Struct("=B3x")
 USERPOLICY_INFO = struct.Struct("=56s64x32xIIBB6x")
 """sel, priority, index, dir, action."""
 POLICY_START = struct.Struct("=144xQ4xI8x2xH20xB23xI")
 """curlft.use_time, index, then of the first attribute: its kind, and if that is XFRMA_TMPL, id.proto and reqid of the
 first template."""
-USERPOLICY_ID = struct.Struct("=56xIB3x")
-"""index, dir."""
-USERPOLICY_TYPE = struct.Struct("=B5x")
 USER_TMPL = struct.Struct("=16s4xB3xH2x16sIB15x")
 """id.daddr, id.proto, family, saddr, reqid, mode."""
 
@@ -151,55 +143,30 @@ class XfrmSocket:
                 if kind == XFRMA_TMPL and own_reqid(proto, reqid) and index & 7 <= XFRM_POLICY_FWD:
                     asked[reqid] = max(used, asked.get(reqid, 0))
                     continue
-            policy = _policy(body)
+            policy = policy_from(body)
             foreign += not (policy.of_socket or policy.own)
         return foreign, asked
 
     def leftovers(self, interfaces: tuple[str, ...]) -> Leftovers:
         """Count own and foreign SAs and policies."""
-        policies = [policy.own for policy in self._policies()]
-        # an SA without an SPI is the kernel's own request for one, and expires
-        sas = [sa.own for sa in self._sas() if sa.own or any(sa.spi)]
-        return Leftovers(sum(policies), sum(sas), interfaces, policies.count(False), sas.count(False))
+        from ._xfrm_removal import leftovers
+
+        return leftovers(self._netlink, interfaces)
 
     def remove_own(self) -> None:
         """Delete own policies, then own SAs; what goes away by itself meanwhile is no error."""
-        for policy in [policy for policy in self._policies() if policy.own]:
-            payload = USERPOLICY_ID.pack(policy.number, policy.direction) + attributes(policy.key)
-            with gone(errno.ENOENT):
-                self._netlink.order(XfrmMessage.XFRM_MSG_DELPOLICY, payload)
-        for sa in [sa for sa in self._sas() if sa.own]:
-            payload = USERSA_ID.pack(sa.daddr, sa.spi, sa.family, sa.proto) + attributes(sa.key)
-            with gone(errno.ESRCH):
-                self._netlink.order(XfrmMessage.XFRM_MSG_DELSA, payload)
+        from ._xfrm_removal import remove_own
+
+        remove_own(self._netlink)
 
     def flush(self) -> None:
         """Delete everybody's policies, then everybody's SAs."""
-        self._netlink.order(XfrmMessage.XFRM_MSG_FLUSHPOLICY, b"")
-        sub = attributes(((XFRMA_POLICY_TYPE, USERPOLICY_TYPE.pack(XFRM_POLICY_TYPE_SUB)),))
-        # the answer of a kernel that has no sub policies
-        with gone(errno.EINVAL):
-            self._netlink.order(XfrmMessage.XFRM_MSG_FLUSHPOLICY, sub)
-        every = USERSA_FLUSH.pack(0)
-        self._netlink.order(XfrmMessage.XFRM_MSG_FLUSHSA, every)
+        from ._xfrm_removal import flush
 
-    def _sas(self) -> t.Iterator[Sa]:
-        check_layout()
-        for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETSA, XfrmMessage.XFRM_MSG_NEWSA):
-            daddr, spi, proto, reqid, family = unpack(USERSA_INFO, body)
-            key = find(body[USERSA_INFO.size :], XFRMA_MARK)
-            yield Sa(daddr, spi, proto, family, Reqid(proto, reqid), tuple(key.items()))
-
-    def _policies(self) -> t.Iterator[Policy]:
-        """All policies but those of sockets."""
-        check_layout()
-        for body in self._netlink.dump(XfrmMessage.XFRM_MSG_GETPOLICY, XfrmMessage.XFRM_MSG_NEWPOLICY):
-            policy = _policy(body)
-            if not policy.of_socket:
-                yield policy
+        flush(self._netlink)
 
 
-def _policy(body: memoryview) -> Policy:
+def policy_from(body: memoryview) -> Policy:
     selector, priority, index, direction, action = unpack(USERPOLICY_INFO, body)
     found = find(body[USERPOLICY_INFO.size :], XFRMA_TMPL, XFRMA_POLICY_TYPE, XFRMA_MARK, XFRMA_IF_ID)
     templates = tuple(

@@ -30,8 +30,9 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import Depende
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing, Process
 from ansible_collections.xswan.ipsec.plugins.module_utils._parameters import LocalParameters
-from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import RESOLV_BACKUPS, LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
 from ansible_collections.xswan.ipsec.plugins.module_utils._rollback import LocalRollback
+from ansible_collections.xswan.ipsec.plugins.module_utils._rundir import RESOLV_BACKUPS
 from ansible_collections.xswan.ipsec.plugins.module_utils._sysctl import settle, wanted_from
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmKernel

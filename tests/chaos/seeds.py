@@ -34,6 +34,7 @@ VERSIONS = (
     "Linux Openswan U2.6.52/K6.1 (netkey)\nSee `ipsec --copyright' for copyright information.\n",
     "Linux strongSwan U5.9.8/K6.1.0\n",
 )
+SCRIPTS = ('#!/bin/sh\nexport IPSEC_VERSION="4.10"\n\t    echo "Libreswan ${IPSEC_VERSION}"\n\t    exit 0\n',)
 CONFIGSETUP = (
     "export logfile='/var/log/pluto.log'\nexport nssdir='/var/lib/ipsec/nss'\nexport protostack='netkey'\n"
     "export syslog='daemon.error'\nexport interfaces='ipsec0=eth0'\nexport overridemtu='1400'\n",

@@ -78,6 +78,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     holds_sas,
     parse_auto,
     parse_certificates,
+    parse_script,
     parse_status,
 )
 from ansible_collections.xswan.ipsec.plugins.module_utils._xfrm import XfrmSocket, has_xfrm
@@ -475,6 +476,7 @@ def targets(folder: Path) -> tuple[Target, ...]:
         Target("whack-trafficstatus", lambda text: parse_status("", text), seeds.recorded("trafficstatus")),
         Target("whack-listcerts", parse_certificates, seeds.recorded("listcerts")),
         Target("ipsec-version", lambda text: LocalPluto(Says(text)).program(), seeds.VERSIONS),
+        Target("ipsec-script", parse_script, seeds.SCRIPTS),
         Target("readwriteconf", parse_auto, seeds.recorded("readwriteconf")),
         Target("addconn-configsetup", lambda text: config_setup(Says(text), "/etc/ipsec.conf"), seeds.CONFIGSETUP),
         Target("trial", _trial, seeds.TRIAL, weight=1),

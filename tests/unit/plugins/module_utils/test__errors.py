@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _processes
+from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _endings
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     ConfigError,
     DaemonError,
@@ -79,7 +79,7 @@ def test_the_libraries_are_asked_for_their_versions(monkeypatch: pytest.MonkeyPa
     """Where they are imported: a look needs neither."""
     monkeypatch.setattr("psutil.__version__", "5.7.2")
     with pytest.raises(DependencyError, match=r"psutil 5\.7\.2 of this host is too old; install psutil 5\.8 or newer"):
-        _processes.handles(())
+        _endings.handles(())
     monkeypatch.setattr("pyroute2.__version__", "0.5.2")
     with pytest.raises(DependencyError, match=r"install pyroute2 0\.5\.14 or newer"):
         _devices.require_pyroute2("ipsec1")

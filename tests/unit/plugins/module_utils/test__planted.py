@@ -22,7 +22,8 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Compl
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import NEW, OLD, LocalFiles
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
-from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import RESOLV_BACKUPS, LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto
+from ansible_collections.xswan.ipsec.plugins.module_utils._rundir import RESOLV_BACKUPS
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import LockFile
 
 NOBODY = 65534

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto
-from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
+from ansible_collections.xswan.ipsec.plugins.module_utils import _pluto, _rundir
+from ansible_collections.xswan.ipsec.plugins.module_utils._commands import ENVIRONMENT, Completed
+from ansible_collections.xswan.ipsec.plugins.module_utils._endings import end_processes, handles
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
-from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
+from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process, Program
 from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
-from ansible_collections.xswan.ipsec.plugins.module_utils._processes import end_processes, handles, start_time
+from ansible_collections.xswan.ipsec.plugins.module_utils._processes import start_time
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01 15021 /run/pluto/pluto.ctl
@@ -47,10 +48,30 @@ def test_only_listening_sockets_at_the_path_count() -> None:
     assert listening_inodes(UNIX, "/run/pluto/pluto.ctl") == {"15021", "15022"}
 
 
+@pytest.fixture
+def ipsec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place where the command `ipsec` can be; nothing is there."""
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
+    return tmp_path / "ipsec"
+
+
+@pytest.mark.usefixtures("ipsec")
 def test_no_program_is_none() -> None:
     assert LocalPluto(Says(None)).program() is None
 
 
+@pytest.mark.parametrize("number", ["4.3", "5.2"])
+def test_the_version_is_read_where_it_is_written(ipsec: Path, number: str) -> None:
+    """Else the command is run: here one that says that it is 4.3."""
+    version = f'\nexport IPSEC_VERSION="{number}"\n' if number == "5.2" else ""
+    ipsec.write_text(f'{version}\techo "Libreswan ${{IPSEC_VERSION}}"\n\t    exit 0\n')
+    ipsec.chmod(0o755)
+    assert LocalPluto(Says(Completed((), 0, "Linux Libreswan 4.3 (netkey)\n", ""))).program() == Program(
+        "Libreswan", number
+    )
+
+
+@pytest.mark.usefixtures("ipsec")
 @pytest.mark.parametrize("text", ["Linux strongSwan U5.9.8/K6.1\n", "whatever 1.0\n"])
 def test_another_program_named_ipsec_is_refused(text: str) -> None:
     with pytest.raises(DependencyError, match="another program"):
@@ -201,17 +222,17 @@ def test_leftovers_are_removed_and_none_is_no_error(tmp_path: object) -> None:
 def test_leftovers_go_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What packets and names pass comes first; the locks, by which others know that something was there, come last."""
     gone: list[str] = []
-    unlink = _pluto._unlink
+    unlink = _rundir._unlink
 
     def note(path: str) -> None:
         gone.append(os.path.basename(path))
         unlink(path)
 
-    def restore(_pluto: LocalPluto, backup: str) -> None:
+    def restore(_files: _rundir.RunFiles, backup: str) -> None:
         gone.append(f"restored from {os.path.basename(backup)}")
 
-    monkeypatch.setattr(_pluto, "_unlink", note)
-    monkeypatch.setattr(LocalPluto, "_restore_resolv_conf", restore)
+    monkeypatch.setattr(_rundir, "_unlink", note)
+    monkeypatch.setattr(_rundir.RunFiles, "_restore_resolv_conf", restore)
     monkeypatch.setattr(LogRules, "remove", lambda _rules: gone.append("rules of nflog-all="))
     LocalPluto(Says(None), rundir=str(tmp_path)).remove_leftovers()
     assert gone == [

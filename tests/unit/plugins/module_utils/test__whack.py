@@ -17,6 +17,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     parent,
     parse_auto,
     parse_certificates,
+    parse_script,
     parse_status,
     parse_version,
     printable,
@@ -328,6 +329,33 @@ def test_nothing_in_nothing() -> None:
 )
 def test_versions(text: str, program: Program) -> None:
     assert parse_version(text) == program
+
+
+SCRIPT = """#!/bin/sh
+export IPSEC_VERSION="4.10"
+case "${1}" in
+    \t--version)
+\t    echo "Libreswan ${IPSEC_VERSION}"
+\t    exit 0
+\t    ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (SCRIPT, Program("Libreswan", "4.10")),
+        (SCRIPT.replace("exit 0", "exit 2"), None),
+        (SCRIPT.replace("Libreswan", "strongSwan"), None),
+        (SCRIPT.replace("4.10", "$(version)"), None),
+        (SCRIPT.replace("export", "#"), None),
+        ("", None),
+    ],
+)
+def test_the_version_that_a_script_would_print(text: str, program: Program | None) -> None:
+    """What is not sure is None: then the script is run."""
+    assert parse_script(text) == program
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from recorded_xfrm import (
     TUNNEL,
 )
 
-from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _xfrm
+from ansible_collections.xswan.ipsec.plugins.module_utils import _devices, _xfrm, _xfrm_removal
 from ansible_collections.xswan.ipsec.plugins.module_utils._devices import ipsec_devices
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import KernelError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Flush, Leftovers, Tables
@@ -336,7 +336,7 @@ def test_keys_are_in_nothing_that_is_read(kernel: tuple[socket.socket, XfrmSocke
     assert KEY * 3 in MANUAL
     far, xfrm = kernel
     far.send(ESP + MANUAL + DONE)
-    sas = list(xfrm._sas())
+    sas = list(_xfrm_removal._sas(xfrm._netlink))
     assert len(sas) == 2
     for found in sas:
         assert [leaf for leaf in leaves(tuple(found)) if isinstance(leaf, bytes) and KEY in leaf] == []

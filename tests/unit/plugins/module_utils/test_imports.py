@@ -38,6 +38,8 @@ CONFIG = {
 }
 """What it takes to give a gateway a configuration, or to try one out."""
 RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread", "_outdated"}
+LATE = {"_rundir", "_endings", "_xfrm_removal", "_unit_failure"}
+"""What no look at a pluto that runs needs."""
 OUTPUT = PLUGINS.parent / "tests/output"
 """What runs of tests leave."""
 CONTROLLER = sorted((PLUGINS / "plugin_utils").glob("_*.py"))
@@ -116,11 +118,21 @@ def test_who_does_not_reload_imports_nothing_of_it(monkeypatch: pytest.MonkeyPat
         converge(Desired(running=True, reload=True), FakeHost().host(), check_mode=True)
 
 
+@pytest.mark.parametrize("module", ["ipsec_status", "ipsec_setup"])
+def test_a_look_imports_nothing_of_what_only_changes_do(module: str) -> None:
+    """Neither do the launcher and the kernel that nearly all hosts have, when they are imported."""
+    files = reached(module, lambda tree: tree.body) | {"_systemd", "_xfrm"}
+    assert {
+        name for name in files if siblings(ast.parse((UTILS[0].parent / f"{name}.py").read_text()).body) & LATE
+    } == set()
+    assert reached(module, ast.walk) >= LATE
+
+
 @pytest.mark.parametrize("path", UTILS, ids=lambda path: path.stem)
 def test_each_library_has_its_place(path: Path) -> None:
     found = imports(path)
     assert ("ansible" in found) == (path.stem == "_module")
-    assert ("psutil" in found) == (path.stem == "_processes")
+    assert ("psutil" in found) == (path.stem == "_endings")
     assert "subprocess" not in found, "programs run through AnsibleModule.run_command"
     assert ("socket" in found) == (path.stem in ("_netlink", "_xfrm", "_xfrm_list", "_devices", "_network"))
     assert ("time" in found) == (path.stem == "_clock")
