@@ -12,10 +12,10 @@ from __future__ import annotations
 import collections.abc as c
 import concurrent.futures
 import contextlib
+import functools
 import json
 import random
 import typing as t
-from pathlib import Path
 
 from bench.tools import cost, until, up
 from lab import LabError
@@ -89,9 +89,7 @@ class Pair:
     def write(self, gateway: Gateway) -> None:
         """Write on a gateway what plain.yml would write, at once."""
         texts = {"/etc/ipsec.conf": CONF, "/etc/ipsec.secrets": f': PSK "{self.psk}"\n'}
-        texts |= {
-            f"/etc/ipsec.d/{tunnel.name}.conf": section(connection(tunnel, gateway)) for tunnel in self.tunnels
-        }
+        texts |= {f"/etc/ipsec.d/{tunnel.name}.conf": section(connection(tunnel, gateway)) for tunnel in self.tunnels}
         gateway.run(["python3", "-c", WRITER], stdin=json.dumps(texts))
 
     def change(self, tunnel: Tunnel, **more: str) -> None:
@@ -120,7 +118,7 @@ class Pair:
         if self.wait(5) is not None:
             return
         for tunnel in self.tunnels:
-            if until(lambda tunnel=tunnel: started(tunnel), 120) is None:
+            if until(functools.partial(started, tunnel), 120) is None:
                 raise LabError(f"{tunnel.name}: cannot be started")
 
 

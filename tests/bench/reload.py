@@ -14,12 +14,13 @@ import statistics
 import time
 import typing as t
 
-from bench.pair import by_hand, pair
+from bench.pair import by_hand
 from lab.tools import progress
 from traffic import ike_sas, spis, streams
 
 if t.TYPE_CHECKING:
     from bench.pair import Pair
+    from bench.tools import Row
     from traffic import Tunnel
 
 RATE = 200.0
@@ -31,23 +32,20 @@ PATIENCE = 120.0
 LIFETIMES = ("7h", "6h")
 METHODS = ("ours", "plain", "hand")
 
-Row = dict[str, t.Any]
 
-
-def measure(chance: random.Random, rounds: dict[int, int]) -> list[Row]:
+def measure(made: Pair, chance: random.Random, rounds: dict[int, int]) -> list[Row]:
     """A row for each number of tunnels and each way, with so many rounds by that number."""
     rows = []
-    with pair(chance) as made:
-        for number, times in rounds.items():
-            made.have(number)
-            by_hand(made, "reload")
-            found: dict[str, list[Row]] = {method: [] for method in METHODS}
-            for turn in range(times):
-                for method in METHODS:
-                    with progress(f"reload: {number} tunnels, {method}, round {turn + 1} of {times}"):
-                        found[method].append(one(made, method, chance.choice(made.tunnels)))
-                        made.mend()
-            rows += [{"tunnels": number, "method": method, "rounds": values} for method, values in found.items()]
+    for number, times in rounds.items():
+        made.have(number)
+        by_hand(made, "reload")
+        found: dict[str, list[Row]] = {method: [] for method in METHODS}
+        for turn in range(times):
+            for method in METHODS:
+                with progress(f"reload: {number} tunnels, {method}, round {turn + 1} of {times}"):
+                    found[method].append(one(made, method, chance.choice(made.tunnels)))
+                    made.mend()
+        rows += [{"tunnels": number, "method": method, "rounds": values} for method, values in found.items()]
     return rows
 
 

@@ -27,6 +27,23 @@ QUIET = 5.0
 """Seconds over which a gateway is watched that has nothing to do."""
 
 
+Row = dict[str, t.Any]
+"""Figures of one kind in one situation, a list of them with a value for each round; as JSON has them."""
+
+
+VERSIONS = """
+ipsec --version; python3 --version; uname -sr
+"""
+
+
+def versions(lab: Lab) -> dict[str, str]:
+    """What runs on the gateways, by suite."""
+    return {
+        gateway.spec.suite: "; ".join(gateway.run(VERSIONS).stdout.split("\n")[:-1])
+        for gateway in {gateway.spec.suite: gateway for gateway in lab.gateways.values()}.values()
+    }
+
+
 class Cost(t.NamedTuple):
     """What a run of ansible-playbook took, in seconds."""
 
@@ -98,7 +115,7 @@ def cost(lab: Lab, playbook: str, *options: str, names: c.Collection[str] = (), 
     """Run a playbook of ours on the lab, or on these gateways of it; LabError when it fails."""
     limit = ["--limit", ",".join(names)] if names else []
     before, began = machine_cpu(lab, names), time.monotonic()
-    process = start_playbook(lab, PLAYBOOKS / playbook, *limit, *options, **more)
+    process = start_playbook(lab, PLAYBOOKS / playbook, *limit, *options, more=more)
     text = t.cast("t.BinaryIO", process.stdout).read().decode(errors="replace")
     _pid, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - began

@@ -64,7 +64,9 @@ def ad_hoc(
     return results
 
 
-def start_playbook(lab: Lab, path: Path, *options: str, apart: bool = False, **more: str) -> subprocess.Popen[bytes]:
+def start_playbook(
+    lab: Lab, path: Path, *options: str, apart: bool = False, more: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Begin to run a playbook on the lab, if `apart` in a session of its own, with `more` in its environment.
 
     Its output is in a pipe.
@@ -72,7 +74,7 @@ def start_playbook(lab: Lab, path: Path, *options: str, apart: bool = False, **m
     return subprocess.Popen(
         ["ansible-playbook", "-i", str(lab.inventory), str(path), *options],
         cwd=CHECKOUT,
-        env=_environment(more),
+        env=_environment(more or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
