@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import collections.abc as c
-import contextlib
 import functools
 import json
 import random
@@ -175,8 +174,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            main()
-        except LabError as error:
-            sys.exit(f"bench: {error}")
+    try:
+        main()
+    except LabError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -116,12 +116,19 @@ def cost(lab: Lab, playbook: str, *options: str, names: c.Collection[str] = (), 
     limit = ["--limit", ",".join(names)] if names else []
     before, began = machine_cpu(lab, names), time.monotonic()
     process = start_playbook(lab, PLAYBOOKS / playbook, *limit, *options, more=more)
-    text = t.cast("t.BinaryIO", process.stdout).read().decode(errors="replace")
-    _pid, status, used = os.wait4(process.pid, 0)
+    output = t.cast("t.BinaryIO", process.stdout)
+    try:
+        text = output.read().decode(errors="replace")
+        _pid, status, used = os.wait4(process.pid, 0)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        output.close()
     wall = time.monotonic() - began
     gateways = machine_cpu(lab, names) - before
     process.returncode = os.waitstatus_to_exitcode(status)
-    t.cast("t.BinaryIO", process.stdout).close()
     if process.returncode != 0:
         raise LabError(f"{playbook} ended with status {process.returncode}:\n{text[-3000:]}")
     return Cost(Run(process.returncode, text), wall, used.ru_utime + used.ru_stime, gateways)
