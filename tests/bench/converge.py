@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from bench.pair import FILES, PATIENCE, by_hand
+from bench.pair import FILES, by_hand
 from bench.tools import Row, cost, idle, unchanged
 from lab import LabError
 from lab.tools import progress
@@ -51,23 +51,27 @@ def nothing_to_do(made: Pair, rounds: dict[int, tuple[int, int]]) -> list[Row]:
 
 def first(made: Pair, rounds: dict[int, int]) -> list[Row]:
     """A row for each number of connections and each way, with so many rounds by that number."""
-    rows = []
+    rows: list[Row] = []
     for number, times in rounds.items():
         made.have(number)
-        found: dict[str, list[float]] = {"ours": [], "hand": []}
+        found: dict[str, Row] = {
+            method: {"connections": number, "method": method, "wall": [], "missing": []} for method in ("ours", "hand")
+        }
         for turn in range(times):
-            for method, seconds in found.items():
+            for method, row in found.items():
                 with progress(f"first: {number} connections, {method}, round {turn + 1} of {times}"):
                     made.clear()
-                    seconds.append(start(made, method))
-                    if method == "ours":
+                    row["wall"].append(start(made, method))
+                    row["missing"].append(len(made.missing()))
+                if method == "ours":
+                    with progress(f"first: {number} connections, taking the role's part away"):
                         made.playbook("ours.yml", "-e", "bench_state=absent")
-        rows += [{"connections": number, "method": method, "wall": seconds} for method, seconds in found.items()]
+        rows += found.values()
     return rows
 
 
 def start(made: Pair, method: str) -> float:
-    """Seconds from gateways without files and pluto until all tunnels are up."""
+    """Seconds from gateways without files and pluto until all tunnels are up, or patience is at its end."""
     left = made.near.run(f"ls {FILES}", check=False).stdout + made.near.run("pidof pluto", check=False).stdout
     if left:
         raise LabError(f"a first converge begins with nothing, but there is: {left}")
@@ -77,6 +81,5 @@ def start(made: Pair, method: str) -> float:
     else:
         made.both(made.write)
         made.both(lambda gateway: gateway.run("systemctl enable --now ipsec", timeout=300))
-    if made.wait() is None:
-        raise LabError(f"{method}: not all of {len(made.tunnels)} tunnels are up after {PATIENCE:.0f} s")
+    made.wait()
     return time.monotonic() - began

@@ -309,7 +309,10 @@ def _converge(parts: Parts) -> list[str]:
 
 
 def _first(parts: Parts) -> list[str]:
-    rows = [[str(row["connections"]), NAMES[row["method"]], spread(row["wall"])] for row in _select(parts, "first")]
+    rows = [
+        [str(row["connections"]), NAMES[row["method"]], spread(row["wall"]), spread(row["missing"])]
+        for row in _select(parts, "first")
+    ]
     return [
         "## The first converge",
         "",
@@ -317,7 +320,7 @@ def _first(parts: Parts) -> list[str]:
         "The role against the same connections written over SSH, and `systemctl enable --now ipsec`. "
         "What is before a first converge, the package, is there in both.",
         "",
-        *table(["connections", "way", "wall, s"], rows),
+        *table(["connections", "way", "wall, s", "not up when patience ended"], rows),
     ]
 
 

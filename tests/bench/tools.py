@@ -142,11 +142,9 @@ def unchanged(found: Cost) -> Cost:
     return found
 
 
-def until(probe: c.Callable[[], bool], seconds: float) -> float | None:
-    """Seconds until it is true; None if it is not so in time."""
-    began = time.monotonic()
-    try:
+def until(probe: c.Callable[[], bool], seconds: float) -> bool:
+    """Wait until it is true; whether it became so in time."""
+    with contextlib.suppress(LabError):
         wait_until(probe, seconds, "", every=0.5)
-    except LabError:
-        return None
-    return time.monotonic() - began
+        return True
+    return False

@@ -44,8 +44,8 @@ ROWS: dict[str, list[dict[str, t.Any]]] = {
         {"connections": 200, "method": "ours", **taken(wall=[9.0])},
     ],
     "first": [
-        {"connections": 10, "method": "ours", "wall": [15.0]},
-        {"connections": 10, "method": "hand", "wall": [10.0]},
+        {"connections": 10, "method": "ours", "wall": [15.0], "missing": [0]},
+        {"connections": 10, "method": "hand", "wall": [10.0], "missing": [0]},
     ],
     "anatomy": [
         {
