@@ -49,12 +49,12 @@ class Form(t.NamedTuple):
 
 
 FULL = Form(
-    reload={10: 3, 50: 2, 200: 1},
-    converge={10: (3, 3), 50: (3, 1), 200: (3, 1)},
-    first={10: 3, 50: 3, 200: 1},
-    anatomy=3,
+    reload={10: 3, 50: 1, 200: 1},
+    converge={10: (3, 2), 50: (2, 1), 200: (2, 1)},
+    first={10: 3, 50: 1, 200: 1},
+    anatomy=2,
     sizes=(1, 4, 16, 32),
-    fleet={"status": 2, "converge": 1},
+    fleet={"status": 1, "converge": 1},
     topology=(1000, 50),
 )
 SMALL = Form(

@@ -94,7 +94,8 @@ def modules(made: Pair, rounds: int) -> list[Row]:
     return rows
 
 
-TIMES = 4
+TIMES = 3
+"""Runs of a command in a row: one alone takes few ticks of the clock that CPU time is counted by."""
 
 
 def spent(made: Pair, command: str, rounds: int) -> list[float]:
