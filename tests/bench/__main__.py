@@ -9,6 +9,7 @@ import argparse
 import collections.abc as c
 import functools
 import json
+import os
 import random
 import re
 import signal
@@ -77,7 +78,8 @@ class Keeper:
 
     def part(self, name: str, gateways: dict[str, str], work: c.Callable[[], list[Row]]) -> None:
         """Run a part and keep its rows, with what is to be known about the run."""
-        about = {"machine": machine(), "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
+        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        about = {"machine": machine(), "load": os.getloadavg()[0], "when": when}
         began = time.monotonic()
         rows = work()
         found = {**self.common, **about, "gateways": gateways, "seconds": time.monotonic() - began, "rows": rows}

@@ -62,10 +62,10 @@ def table(head: c.Sequence[str], rows: c.Iterable[c.Sequence[str]]) -> list[str]
 
 
 def machine() -> str:
-    """What this machine is, and how busy it is now."""
+    """What this machine is."""
     info = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
-    return f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} before"
+    return f"{cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}"
 
 
 def spread(values: c.Sequence[float]) -> str:
@@ -221,13 +221,13 @@ def _head(parts: Parts, version: str, *, small: bool) -> list[str]:
         *(f"- Controller: {text}." for text in sorted({part["controller"] for part in parts.values()})),
         *(f"- Gateways, {suite}: {text}." for suite, text in sorted(gateways.items())),
         *(f"- Seed: {text} (`XSWAN_SEED`)." for text in sorted({str(part["seed"]) for part in parts.values()})),
-        "- Measured: "
-        + ", ".join(
-            f"{name} {parts[name]['when']} in {parts[name]['seconds']:.0f} s" for name in PARTS if name in parts
-        )
-        + ".",
+        "- Measured, and the load before: " + ", ".join(map(_when, parts, parts.values())) + ".",
     ]
     return lines
+
+
+def _when(name: str, part: Row) -> str:
+    return f"{name} {part['when']} in {part['seconds']:.0f} s ({part['load']:.1f})"
 
 
 def _summary(parts: Parts, history: History, version: str) -> list[str]:

@@ -292,7 +292,7 @@ def headline(box: Box, rounds: int, sizes: dict[str, int]) -> list[str]:
         "Made by `make bench-status`. CPU milliseconds (user and system, with all children), "
         f"median of {rounds} rounds (least to most). In a round every command runs once.",
         "",
-        f"- Machine: {machine()}.",
+        f"- Machine: {machine()}, load {os.getloadavg()[0]:.1f} before.",
         f"- Gateway: {'; '.join(versions)}.",
         "- Sent by Ansible: " + ", ".join(f"{name} {size // 1024} KiB" for name, size in sizes.items()) + ".",
     ]

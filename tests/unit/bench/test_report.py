@@ -20,7 +20,7 @@ from traffic import Tunnel
 
 ABOUT = {
     "run": "1", "seed": 3, "machine": "a machine", "controller": "a controller", "when": "2026-11-29 00:00 UTC",
-    "seconds": 60.0, "gateways": {"trixie": "Libreswan 5.2"},
+    "seconds": 60.0, "load": 0.1, "gateways": {"trixie": "Libreswan 5.2"},
 }  # fmt: skip
 NOTHING = {
     "seconds": 1.0, "sent": 900, "lost": 0, "pause": 0.1, "median_pause": 0.1, "spis": 0, "ike": 0, "missing": 0,
