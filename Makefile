@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := tests
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
-.PHONY: help setup test test-fast accidents reload examples lint fuzz faults chaos molecule picture bench-status docs release demo ssh clean-lab clean
+.PHONY: help setup test test-fast accidents reload examples lint fuzz faults chaos molecule picture bench bench-status docs release demo ssh clean-lab clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,11 @@ picture: ## Look at real gateways, and draw docs/fleet.png anew
 	@$(SETUP) --lab
 	@$(BIN)/pytest tests/integration/test_fleet.py
 	@cp tests/output/fleet.png docs/fleet.png
+
+bench: export PYTHONPATH := tests:.ansible/collections
+bench: ## Measure on real gateways beside what others do; writes docs/benchmarks.md (ARGS=--small: minutes, to tests/output; --help)
+	@$(SETUP) --lab
+	@$(BIN)/python -m bench $(ARGS)
 
 bench-status: ## Measure what a look by ipsec_status costs; writes docs/benchmarks-status.md (ARGS=--small: a minute, writes nothing)
 	@$(SETUP) --lab

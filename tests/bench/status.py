@@ -25,7 +25,6 @@ import functools
 import json
 import os
 import pickle
-import platform
 import shutil
 import signal
 import statistics
@@ -39,6 +38,7 @@ from pathlib import Path
 
 from recorded_xfrm import DONE, ESP, SADINFO, SPDINFO, TUNNEL
 
+from bench.report import machine, table
 from lab import LabError, image
 from lab.tools import environment, progress, run
 
@@ -60,6 +60,8 @@ PAYLOADS = {
     "min": (MODULE, "gather_subset=min"),
     # in check mode, for it is also run where it must change nothing; on a gateway that runs the work is the same
     "ipsec_setup": ("xswan.ipsec.ipsec_setup", "state=started", "--check"),
+    # the one that reads every definition of every connection
+    "reloaded": ("xswan.ipsec.ipsec_setup", "state=reloaded", "--check"),
 }
 TOTALS = """
 import sys, time
@@ -278,8 +280,6 @@ def main(rounds: int, out: Path, *, small: bool) -> None:
 
 def headline(box: Box, rounds: int, sizes: dict[str, int]) -> list[str]:
     """What was measured where."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
     versions = [
         box.run("ipsec", "--version").strip(),
         box.run("ip", "-V").strip(),
@@ -292,7 +292,7 @@ def headline(box: Box, rounds: int, sizes: dict[str, int]) -> list[str]:
         "Made by `make bench-status`. CPU milliseconds (user and system, with all children), "
         f"median of {rounds} rounds (least to most). In a round every command runs once.",
         "",
-        f"- Machine: {cpu}, {os.cpu_count()} CPUs, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} before.",
+        f"- Machine: {machine()}, load {os.getloadavg()[0]:.1f} before.",
         f"- Gateway: {'; '.join(versions)}.",
         "- Sent by Ansible: " + ", ".join(f"{name} {size // 1024} KiB" for name, size in sizes.items()) + ".",
     ]
@@ -339,7 +339,7 @@ def of_sas(box: Box, rounds: int, services: Measured) -> list[str]:
         with progress(f"{number} SAs"):
             fill(box, number, keyed=keyed)
             others = {"ip": ["ip", "-s", "xfrm", "state"], "status": ["ipsec", "status"]}
-            found = box.measure(rounds, {**others, **modules("ping", "ipsec_status")})
+            found = box.measure(rounds, {**others, **modules("ping", "ipsec_status", "ipsec_setup", "reloaded")})
             counts, totals = (box.own_time(rounds, TOTALS, work) for work in ("counts", "totals"))
             empty(box)
         ip = found["ip"]
@@ -349,12 +349,12 @@ def of_sas(box: Box, rounds: int, services: Measured) -> list[str]:
                 str(found["ping"]), str(found["ipsec_status"]), str(own(found)),
                 ratio(own(found), ip), ratio(own(found), found["status"]),
                 ratio(found["ipsec_status"], found["ping"]), ratio(found["ipsec_status"], services),
-                memory(found["ipsec_status"]),
+                *memories(found),
             ]
         )  # fmt: skip
     head = [
         "SAs", "`ip -s xfrm state`", "counts", "totals", "totals to ip", "`ipsec status`", "ping", "ipsec_status",
-        "own work", "own work to ip", "own work to ipsec status", "ipsec_status to ping", "to service_facts", "memory",
+        "own work", "own work to ip", "own work to ipsec status", "ipsec_status to ping", "to service_facts", *MEMORIES,
     ]  # fmt: skip
     return [*lines, *table(head, rows)]
 
@@ -424,7 +424,7 @@ def of_connections(box: Box, rounds: int, services: Measured) -> list[str]:
             box.run("systemctl", "restart", "ipsec")
             _wait(functools.partial(loaded, box, number), 300)
             others = {"ip": ["ip", "-s", "xfrm", "state"], "status": ["ipsec", "status"]}
-            found = box.measure(rounds, {**others, **modules("ping", "ipsec_status", "min")})
+            found = box.measure(rounds, {**others, **modules("ping", "ipsec_status", "min", "ipsec_setup", "reloaded")})
             parse = box.own_time(rounds, PARSE)
         rows.append(
             [
@@ -432,14 +432,13 @@ def of_connections(box: Box, rounds: int, services: Measured) -> list[str]:
                 str(found["ipsec_status"]), str(own(found)), ratio(own(found), found["status"]),
                 ratio(own(found), found["ip"]), ratio(found["ipsec_status"], found["ping"]),
                 ratio(found["ipsec_status"], services), f"{found['ipsec_status'].size / 2 / 1024:.0f} KiB",
-                f"{found['min'].size / 2 / 1024:.1f} KiB", str(own(found, "min")),
-                memory(found["ipsec_status"]),
+                f"{found['min'].size / 2 / 1024:.1f} KiB", str(own(found, "min")), *memories(found),
             ]
         )  # fmt: skip
     head = [
         "connections", "`ipsec status`", "parsing it", "`ip -s xfrm state`", "ping", "ipsec_status", "own work",
         "own work to ipsec status", "own work to ip", "ipsec_status to ping", "to service_facts", "result",
-        "result of min", "own work of min", "memory",
+        "result of min", "own work of min", *MEMORIES,
     ]  # fmt: skip
     return [*lines, *table(head, rows)]
 
@@ -454,14 +453,17 @@ def ratio(one: Measured, other: Measured) -> str:
     return f"{one.median / other.median:.2f}"
 
 
+MEMORIES = ("memory of ipsec_status", "of ipsec_setup started", "of ipsec_setup reloaded")
+
+
+def memories(found: dict[str, Measured]) -> list[str]:
+    """Of the modules whose memory may grow with the gateway, in check mode, so that the gateway stays as it is."""
+    return [memory(found[name]) for name in ("ipsec_status", "ipsec_setup", "reloaded")]
+
+
 def memory(one: Measured) -> str:
     """Of the round that took most."""
     return f"{one.kib / 1024:.0f} MiB"
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return a table in Markdown."""
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def takes_keys(box: Box) -> bool:

@@ -10,7 +10,6 @@ The witnesses are pluto's SPIs, and a datagram every 10 ms through each of the 1
 from __future__ import annotations
 
 import collections.abc as c
-import contextlib
 import functools
 import itertools
 import os
@@ -21,8 +20,10 @@ from pathlib import Path
 
 import pytest
 
+import traffic
 from lab.ansible import ad_hoc
 from lab.tools import LabError, wait_until
+from traffic import INTERVAL, carries, give_addresses, ike_sas, spis, started, streams
 
 if t.TYPE_CHECKING:
     from lab.lab import Gateway, Lab
@@ -31,23 +32,12 @@ LONG = os.environ.get("XSWAN_RELOAD") == "all"
 """Also what takes minutes: `make reload`."""
 PAIRS, OTHERS = 3, 19
 CHANGED = PAIRS if LONG else 1
-INTERVAL, ENOUGH = 0.01, 0.9
-"""Seconds between two questions of stream.py, and the part of them that must have been sent in the long form."""
-ESP = re.compile(r'"(?P<name>t\d+)"\S* (?:esp|ah)\.(?P<spi>[0-9a-f]+)@')
-OWNER = re.compile(r'"(?P<name>t\d+)"\S*:\d+ (?:STATE_V2_)?ESTABLISHED_IKE_SA')
-STREAM = Path(__file__).with_name("files") / "stream.py"
+ENOUGH = 0.9
+"""The part of the questions of stream.py that must have been sent in the long form."""
 
 
-class Tunnel(t.NamedTuple):
-    """One of them, between two gateways; the first one starts it."""
-
-    name: str
-    left: Gateway
-    right: Gateway
-
-    def address(self, end: Gateway) -> str:
-        """Its own address on a gateway."""
-        return f"10.{end.spec.number}.{100 + int(self.name[1:])}.1"
+class Tunnel(traffic.Tunnel):
+    """A tunnel with its text."""
 
     def subnet(self, end: Gateway, changed: bool) -> str:
         """What it leads to."""
@@ -76,20 +66,6 @@ conn {self.name}
 """
 
 
-class Sent(t.NamedTuple):
-    """What went through a tunnel."""
-
-    questions: int
-    lost: int
-    """Those without an answer."""
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Questions a second."""
-        return self.questions / self.seconds
-
-
 def configure(tunnels: c.Iterable[Tunnel], changed: c.Collection[Tunnel] = ()) -> None:
     """Write every gateway's ipsec.conf."""
     texts: dict[str, str] = {}
@@ -110,8 +86,7 @@ def tunnels(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, tuple[Tu
     secret = f': PSK "{secrets.token_hex(20)}"\n'
     configure(found)
     for gateway in made.gateways.values():
-        own = [tunnel.address(gateway) for tunnel in found if gateway in (tunnel.left, tunnel.right)]
-        gateway.run("; ".join(f"ip address add {address}/32 dev lo" for address in own))
+        give_addresses(gateway, found)
         gateway.run("umask 077; cat >/etc/ipsec.secrets", stdin=secret)
     try:
         for gateway in reversed(made.gateways.values()):
@@ -126,15 +101,6 @@ def tunnels(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, tuple[Tu
             )
 
 
-def spis(gateway: Gateway) -> dict[str, frozenset[str]]:
-    """The SPIs of each tunnel, as pluto tells them."""
-    found: dict[str, set[str]] = {}
-    for line in gateway.run("ipsec whack --status").stdout.splitlines():
-        for match in ESP.finditer(line):
-            found.setdefault(match["name"], set()).update(re.findall(r"(?:esp|ah)\.([0-9a-f]+)@", line))
-    return {name: frozenset(values) for name, values in found.items()}
-
-
 def ends(tunnel: Tunnel) -> set[str]:
     """The names of its gateways."""
     return {tunnel.left.name, tunnel.right.name}
@@ -142,14 +108,7 @@ def ends(tunnel: Tunnel) -> set[str]:
 
 def owners(gateway: Gateway) -> set[str]:
     """Connections that have set up an IKE SA, which others may share."""
-    status = gateway.run("ipsec whack --status").stdout
-    return {match["name"] for match in OWNER.finditer(status)}
-
-
-def carries(tunnel: Tunnel) -> bool:
-    """Whether a ping crosses it and comes back."""
-    argv = ["ping", "-n", "-c", "1", "-W", "2", "-I", tunnel.address(tunnel.left), tunnel.address(tunnel.right)]
-    return tunnel.left.run(argv, check=False).returncode == 0
+    return set(ike_sas(gateway).values())
 
 
 def assert_up(tunnels: c.Iterable[Tunnel]) -> None:
@@ -157,45 +116,6 @@ def assert_up(tunnels: c.Iterable[Tunnel]) -> None:
     for tunnel in tunnels:
         where = f"a ping through {tunnel.name}, from {tunnel.left.name} to {tunnel.right.name}"
         wait_until(functools.partial(carries, tunnel), 120, where)
-
-
-def started(tunnel: Tunnel) -> bool:
-    """Whether it is up; if not, it is started by hand: plutos that start many at once give some of them up."""
-    if carries(tunnel):
-        return True
-    tunnel.left.run(f"timeout 30 ipsec whack --name {tunnel.name} --initiate", check=False, timeout=60)
-    return False
-
-
-@contextlib.contextmanager
-def streams(lab: Lab, tunnels: c.Iterable[Tunnel]) -> c.Iterator[dict[str, Sent]]:
-    """A datagram every 10 ms through each of these tunnels, and back; afterwards what went through each by name."""
-    by_address = {tunnel.address(tunnel.right): tunnel for tunnel in tunnels}
-    counts: dict[str, Sent] = {}
-    # those that only answer first: nothing is to be sent to one that does not
-    for gateway in reversed(lab.gateways.values()):
-        gateway.run("cat >/tmp/stream.py", stdin=STREAM.read_text())
-        words = [
-            tunnel.address(gateway) + (f"={tunnel.address(tunnel.right)}" if tunnel.left is gateway else "")
-            for tunnel in by_address.values()
-            if gateway in (tunnel.left, tunnel.right)
-        ]
-        order = f"python3 /tmp/stream.py /tmp/counts {' '.join(words)}"
-        gateway.run(f"{order} >/tmp/stream.log 2>&1 </dev/null & echo $! >/tmp/stream")
-        gateway.run("timeout 60 sh -c 'until grep -q ready /tmp/stream.log; do sleep 0.1; done'", timeout=90)
-    try:
-        yield counts
-    finally:
-        for gateway in lab.gateways.values():
-            # they send no more, and answer a little longer
-            gateway.run("kill -TERM $(cat /tmp/stream)")
-    for gateway in lab.gateways.values():
-        said = gateway.run(
-            "while kill -0 $(cat /tmp/stream) 2>/dev/null; do sleep 0.2; done; cat /tmp/counts; cat /tmp/stream.log >&2"
-        )
-        for line in said.stdout.splitlines():
-            there, sent, received, seconds = line.split()
-            counts[by_address[there].name] = Sent(int(sent), int(sent) - int(received), float(seconds))
 
 
 def reload(lab: Lab, *gateways: Gateway) -> dict[str, list[str]]:

@@ -64,12 +64,17 @@ def ad_hoc(
     return results
 
 
-def start_playbook(lab: Lab, path: Path, *options: str, apart: bool = False) -> subprocess.Popen[bytes]:
-    """Begin to run a playbook on the lab, if `apart` in a session of its own; its output is in a pipe."""
+def start_playbook(
+    lab: Lab, path: Path, *options: str, apart: bool = False, more: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Begin to run a playbook on the lab, if `apart` in a session of its own, with `more` in its environment.
+
+    Its output is in a pipe.
+    """
     return subprocess.Popen(
         ["ansible-playbook", "-i", str(lab.inventory), str(path), *options],
         cwd=CHECKOUT,
-        env=_environment({}),
+        env=_environment(more or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

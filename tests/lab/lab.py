@@ -9,6 +9,7 @@ import collections.abc as c
 import concurrent.futures
 import dataclasses
 import errno
+import os
 import secrets
 import shlex
 import shutil
@@ -26,6 +27,8 @@ from .tools import CommandError, LabError, environment, last_lines, progress, ru
 RUNTIME: t.Final = Path("/run/xswan-lab")
 SCRIPT_INIT: t.Final = Path(__file__).with_name("script-init")
 BOOT_TIMEOUT: t.Final = 120
+BOOTS: t.Final = 6 * (os.cpu_count() or 1)
+"""So many gateways boot at once: more would only wait for each other, until none of them is there in time."""
 
 Result = subprocess.CompletedProcess
 
@@ -278,7 +281,7 @@ class Lab:
             self._write_state(images)
             with (
                 progress(f"lab {self.name}: booting {', '.join(self.gateways)}"),
-                concurrent.futures.ThreadPoolExecutor(max_workers=len(self.gateways)) as pool,
+                concurrent.futures.ThreadPoolExecutor(max_workers=min(len(self.gateways), BOOTS)) as pool,
             ):
                 boots = [pool.submit(gateway.boot) for gateway in self.gateways.values()]
                 try:
