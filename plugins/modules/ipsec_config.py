@@ -40,7 +40,8 @@ options:
     default: false
   purge:
     description:
-      - Whether to put back, with the same trial, the recorded files that this call does not name.
+      - Whether to put back, with the same trial, the recorded files that this call does not name. From then on they are
+        not this module's any more, so the backups that were made of them are removed.
     type: bool
     default: false
   content:
