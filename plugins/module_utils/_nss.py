@@ -35,7 +35,7 @@ FILES = ("cert9.db", "key4.db")
 """Of a database. Its third file, pkcs11.txt, NSS makes anew where it is missing."""
 PASSWORD = "nsspassword"
 """In `ipsecdir`: the database's password, where it has one; ipsec.conf(5), and lib/libswan/lswnss.c of 3.x to 5.x."""
-PACKAGES = "install the package libnss3-tools (Debian), nss-tools (Red Hat, Alpine) or mozilla-nss-tools (SUSE)"
+PACKAGES = "the package libnss3-tools (Debian), nss-tools (Red Hat, Alpine) or mozilla-nss-tools (SUSE)"
 TIMEOUT = 120.0
 """Seconds for one program; thousands of rounds to derive a key from a passphrase take a slow host long."""
 
@@ -220,8 +220,8 @@ class LocalDatabase:
         try:
             return self._commands.run(*argv, timeout=TIMEOUT)
         except DependencyError as exc:
-            needed = "install the package openssl, or give PKCS #12" if argv[0] == "openssl" else PACKAGES
-            raise DependencyError(f"{exc}; {needed}") from exc
+            needed = "the package openssl, or give PKCS #12 in place of PEM" if argv[0] == "openssl" else PACKAGES
+            raise DependencyError(f"{exc}: {needed}") from exc
 
     def _password(self) -> str:
         """A file with the database's password; without one an empty file, for else the programs ask the terminal."""
