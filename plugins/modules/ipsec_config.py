@@ -153,7 +153,8 @@ options:
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
-  - It was not tried on a gateway where SELinux is enforced.
+  - A file keeps its SELinux context, and a new one gets that of the policy where matchpathcon(8) tells it. It was not
+    tried on a gateway where SELinux is enforced.
   - Names in C(left=) and C(right=) are not resolved in the sandbox. Whether such a connection is one of this host is
     not judged.
   - C(logfile=) is read, but not opened in the trial.
