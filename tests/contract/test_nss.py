@@ -152,6 +152,19 @@ def test_the_fake_database_is_like_the_real_one(pki: Path, tmp_path: Path) -> No
     assert PASSPHRASE not in "\n".join(programs.told)
 
 
+def test_a_database_is_asked_again_only_when_it_has_changed(pki: Path, tmp_path: Path) -> None:
+    nss, programs = real(tmp_path)
+    gw = one(pki / "gw.pem")
+    with nss.open() as session:
+        session.add("gw", gw, ",,", None)
+        for trust in (",,", "P,,"):
+            session.set_trust("gw", trust)
+            before = len(programs.told)
+            for _again in range(3):
+                assert (session.listing()["gw"], session.certificates("gw")) == (trust, (gw,))
+            assert len(programs.told) == before + 2
+
+
 def test_nothing_is_left_after_a_failure(pki: Path, tmp_path: Path) -> None:
     nss, _programs = real(tmp_path)
     wrong = Key("pkcs12", (pki / "gw.p12").read_bytes(), "wrong")
