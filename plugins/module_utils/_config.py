@@ -124,7 +124,8 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         # what may come back is still ours: then it is forgotten when the change is confirmed
         if host.rollback.pending() is None:
             with after_changes(bool(tried.changes)):
-                forget(host.files, purged)
+                gone = forget(host.files, purged)
+            backups = tuple(backup for backup in backups if backup not in gone)
         return dataclasses.replace(tried, backups=backups)
 
 

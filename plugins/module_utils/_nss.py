@@ -35,7 +35,7 @@ FILES = ("cert9.db", "key4.db")
 """Of a database. Its third file, pkcs11.txt, NSS makes anew where it is missing."""
 PASSWORD = "nsspassword"
 """In `ipsecdir`: the database's password, where it has one; ipsec.conf(5), and lib/libswan/lswnss.c of 3.x to 5.x."""
-PACKAGES = "install the package libnss3-tools (Debian), nss-tools (Red Hat, Alpine) or mozilla-nss-tools (SUSE)"
+PACKAGES = "the package libnss3-tools (Debian), nss-tools (Red Hat, Alpine) or mozilla-nss-tools (SUSE)"
 TIMEOUT = 120.0
 """Seconds for one program; thousands of rounds to derive a key from a passphrase take a slow host long."""
 
@@ -83,7 +83,10 @@ class LocalNss:
 
 
 class LocalDatabase:
-    """See the port `Database`. It is made when the first certificate is added."""
+    """See the port `Database`. It is made when the first certificate is added.
+
+    What it has told is not asked again until it changes: each question is a program that opens the database.
+    """
 
     def __init__(self, commands: Commands, folder: str, password: str, work: str, called: str = "") -> None:
         self._commands = commands
@@ -93,17 +96,19 @@ class LocalDatabase:
         self._room = f"look whether the file systems of {shown} and {work} are writable and have room"
         self._given = password
         self._work = work
+        self._told: dict[tuple[str, ...], str] = {}
+        """What certutil has printed, by its words."""
 
     def listing(self) -> dict[str, str]:
         """See Database.listing."""
         if not os.path.exists(f"{self.folder}/{FILES[0]}"):
             return {}
-        lines = self._certutil("be read", "-L").out.splitlines()
+        lines = self._tell("be read", "-L").splitlines()
         return {match["name"]: match["trust"] for match in map(_LINE.fullmatch, lines) if match}
 
     def certificates(self, name: str) -> tuple[bytes, ...]:
         """See Database.certificates."""
-        return certificates_in(self._certutil(f"tell certificate {name}", "-L", "-n", name, "-a").out)
+        return certificates_in(self._tell(f"tell certificate {name}", "-L", "-n", name, "-a"))
 
     def add(self, name: str, certificate: bytes, trust: str, key: Key | None) -> None:
         """See Database.add."""
@@ -133,6 +138,7 @@ class LocalDatabase:
 
     def make(self) -> None:
         """Make the database, as `ipsec initnss` does."""
+        self._told.clear()
         done = self._run("certutil", "-N", "--empty-password", "-d", f"sql:{self.folder}")
         if done.status != 0:
             raise ConfigError(f"no NSS database can be made in {self.folder}: {done.reason}; {self._room}")
@@ -183,6 +189,7 @@ class LocalDatabase:
         return packed
 
     def _import(self, file: str, secret: tuple[str, str]) -> None:
+        self._told.clear()
         done = self._run("pk12util", "-i", file, *secret, "-d", f"sql:{self.folder}", "-k", self._password())
         if done.status == 0:
             return
@@ -194,7 +201,18 @@ class LocalDatabase:
             f"the PKCS #12 file cannot be read: {done.reason}; give one that `openssl pkcs12 -info -in FILE` reads"
         )
 
-    def _certutil(self, what: str, *words: str) -> Completed:
+    def _tell(self, what: str, *words: str) -> str:
+        """What certutil prints of the database as it is now; ConfigError, which says `what` it does not."""
+        if words not in self._told:
+            self._told[words] = self._run_certutil(what, *words).out
+        return self._told[words]
+
+    def _certutil(self, what: str, *words: str) -> None:
+        """Change the database."""
+        self._told.clear()
+        self._run_certutil(what, *words)
+
+    def _run_certutil(self, what: str, *words: str) -> Completed:
         return self._say(
             f"{self._called} does not {what}",
             f"{self._room}, and whether `certutil -L` reads the database",
@@ -220,8 +238,8 @@ class LocalDatabase:
         try:
             return self._commands.run(*argv, timeout=TIMEOUT)
         except DependencyError as exc:
-            needed = "install the package openssl, or give PKCS #12" if argv[0] == "openssl" else PACKAGES
-            raise DependencyError(f"{exc}; {needed}") from exc
+            needed = "the package openssl, or give PKCS #12 in place of PEM" if argv[0] == "openssl" else PACKAGES
+            raise DependencyError(f"{exc}: {needed}") from exc
 
     def _password(self) -> str:
         """A file with the database's password; without one an empty file, for else the programs ask the terminal."""

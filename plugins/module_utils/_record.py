@@ -45,9 +45,14 @@ def record(files: Files, part: Part, content: dict[str, t.Any]) -> None:
         files.install((File(RECORD, text, secret=True),), 0)
 
 
-def forget(files: Files, paths: t.Collection[str]) -> None:
-    """Record nothing of these files any more: nobody has to put them back."""
+def forget(files: Files, paths: t.Collection[str]) -> tuple[str, ...]:
+    """Nobody has to put these files back any more: nothing is recorded of them, and their backups go. Returns those."""
+    backups = tuple(backup for path in sorted(paths) for backup in files.glob(File(path, None).backups))
+    if backups:
+        # first, for without a record nobody would find them
+        files.install(tuple(File(backup, None) for backup in backups), 0)
     record(files, "files", {path: was for path, was in recorded(files, "files").items() if path not in paths})
+    return backups
 
 
 def as_it_is(files: Files, file: File) -> dict[str, t.Any]:

@@ -40,7 +40,8 @@ options:
     default: false
   purge:
     description:
-      - Whether to put back, with the same trial, the recorded files that this call does not name.
+      - Whether to put back, with the same trial, the recorded files that this call does not name. From then on they are
+        not this module's any more, so the backups that were made of them are removed.
     type: bool
     default: false
   content:
@@ -152,7 +153,8 @@ options:
 notes:
   - The sandbox has the devices and addresses of the gateway as veth devices, and its default routes. The kernel module
     veth is loaded for it where it is not.
-  - It was not tried on a gateway where SELinux is enforced.
+  - A file keeps its SELinux context, and a new one gets that of the policy where matchpathcon(8) tells it. It was not
+    tried on a gateway where SELinux is enforced.
   - Names in C(left=) and C(right=) are not resolved in the sandbox. Whether such a connection is one of this host is
     not judged.
   - C(logfile=) is read, but not opened in the trial.

@@ -54,8 +54,31 @@ table inet filter {
 }
 END
 """
+SEND = """
+python3 - <<END
+import socket
+KINDS = {"ike": (socket.SOCK_DGRAM, 0, 500), "nat-t": (socket.SOCK_DGRAM, 0, 4500), "dns": (socket.SOCK_DGRAM, 0, 53)}
+KINDS.update(esp=(socket.SOCK_RAW, 50, 0), ah=(socket.SOCK_RAW, 51, 0))
+for family, address, other in ((socket.AF_INET, "127.0.0.1", "127.0.0.2"), (socket.AF_INET6, "::1", "::2")):
+    for name, (kind, protocol, port) in KINDS.items():
+        with socket.socket(family, kind, protocol) as there, socket.socket(family, kind, protocol) as here:
+            there.bind((address, port))
+            # from another address, for else the packet would be an answer to itself
+            here.bind((other, 0))
+            here.sendto(b"x" * 32, (address, port))
+            # over lo a packet has come, or was dropped, when it is sent
+            try:
+                there.recv(64, socket.MSG_DONTWAIT)
+                print(f"{name}{4 if family == socket.AF_INET else 6}", end=" ")
+            except BlockingIOError:
+                pass
+END
+"""
+"""What comes in of one packet of each kind, which the host sends to itself."""
 LIST = "nft --stateless list ruleset; find /etc /var/lib -type f"
 INPUT = "inet filter input"
+ALL = ("ike", "nat-t", "esp", "ah", "dns")
+"""Those of SEND."""
 
 
 def run(*steps: object) -> list[t.Any]:
@@ -99,6 +122,24 @@ def test_a_chain_that_refuses_is_opened_and_is_then_as_before() -> None:
     assert closed == [True, []]
     assert after == before
     assert still == [False, []]
+
+
+@pytest.mark.parametrize(("ah", "kinds"), [(False, ("ike", "nat-t", "esp")), (True, ("ike", "nat-t", "esp", "ah"))])
+def test_packets_of_ipsec_come_in_and_no_others(ah: bool, kinds: tuple[str, ...]) -> None:
+    """What the kernel lets through, not what nft lists."""
+    _up, nothing_refuses, _rules, refused, _opened, let_in, _closed, again = run(
+        "ip link set lo up; ip address add ::2/128 dev lo",
+        SEND,
+        RULES,
+        SEND,
+        ("nftables", INPUT, ah),
+        SEND,
+        ("none", INPUT, ah),
+        SEND,
+    )
+    assert sorted(nothing_refuses.split()) == sorted(f"{name}{version}" for name in ALL for version in "46")
+    assert (refused, again) == ("", "")
+    assert sorted(let_in.split()) == sorted(f"{kind}{version}" for kind in kinds for version in "46")
 
 
 def test_what_the_file_says_is_what_was_done() -> None:

@@ -54,6 +54,7 @@ class Programs(LocalCommands):
     def __init__(self, setup: dict[str, Path]) -> None:
         super().__init__(self._run_program)
         self._setup = setup
+        self.missing: str | None = None
         self.told: list[str] = []
 
     def run(self, *argv: str, timeout: float) -> Completed:
@@ -64,6 +65,9 @@ class Programs(LocalCommands):
 
     def _run_program(self, args: list[str], **how: t.Any) -> tuple[int, str, str]:
         self.told.append(" ".join(args))
+        if self.missing in args:
+            # as timeout(1) says it
+            return 127, "", ""
         return run_command(args, **how)
 
 
@@ -148,6 +152,19 @@ def test_the_fake_database_is_like_the_real_one(pki: Path, tmp_path: Path) -> No
     assert PASSPHRASE not in "\n".join(programs.told)
 
 
+def test_a_database_is_asked_again_only_when_it_has_changed(pki: Path, tmp_path: Path) -> None:
+    nss, programs = real(tmp_path)
+    gw = one(pki / "gw.pem")
+    with nss.open() as session:
+        session.add("gw", gw, ",,", None)
+        for trust in (",,", "P,,"):
+            session.set_trust("gw", trust)
+            before = len(programs.told)
+            for _again in range(3):
+                assert (session.listing()["gw"], session.certificates("gw")) == (trust, (gw,))
+            assert len(programs.told) == before + 2
+
+
 def test_nothing_is_left_after_a_failure(pki: Path, tmp_path: Path) -> None:
     nss, _programs = real(tmp_path)
     wrong = Key("pkcs12", (pki / "gw.p12").read_bytes(), "wrong")
@@ -178,6 +195,22 @@ def test_who_fails_says_what_to_do(pki: Path, tmp_path: Path) -> None:
             ConfigError, match=r"the NSS database in .* does not .* room, and whether `certutil -L` reads"
         ):
             session.certificates("gw")
+
+
+@pytest.mark.parametrize(
+    ("program", "cure"),
+    [
+        ("openssl", "the package openssl, or give PKCS #12 in place of PEM"),
+        ("certutil", "the package libnss3-tools (Debian), nss-tools (Red Hat, Alpine) or mozilla-nss-tools (SUSE)"),
+    ],
+)
+def test_a_program_that_is_missing(program: str, cure: str, pki: Path, tmp_path: Path) -> None:
+    nss, programs = real(tmp_path)
+    programs.missing = program
+    key = Key("pem", (pki / "gw.key").read_bytes())
+    with nss.open() as session, pytest.raises(DependencyError) as raised:
+        session.add("gw", one(pki / "gw.pem"), ",,", key)
+    assert str(raised.value) == f"the command {program} is not installed on this host; install it: {cure}"
 
 
 def test_a_database_with_a_password(pki: Path, tmp_path: Path) -> None:

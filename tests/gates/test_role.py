@@ -7,13 +7,36 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gates.tools import BIN, environment, run
+from project import ROOT
 
+ROLE = ROOT / "roles/ipsec"
 SECRET = "hush hush hush hush hush"
+
+
+def test_no_task_loops() -> None:
+    """However many connections there are, the same few tasks: what is many goes to one call of a module, as a list."""
+    paths = (*ROLE.glob("tasks/*.yml"), *ROLE.glob("handlers/*.yml"))
+    tasks = [task for path in paths for task in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    assert len(tasks) > 20
+    looping = [task["name"] for task in tasks if any(key == "loop" or key.startswith("with_") for key in task)]
+    assert looping == []
+
+
+def test_templates_loop_and_print_and_nothing_more() -> None:
+    for path in sorted(ROLE.glob("templates/*.j2")):
+        text = path.read_text(encoding="utf-8")
+        statements = set(re.findall(r"{%-? *(\w+)", text))
+        assert statements <= {"for", "endfor", "if", "endif"}, path
+        printed = re.findall(r"{{(.*?)}}", text)
+        assert printed, path
+        assert all(re.fullmatch(r" [\w.]+ ", one) for one in printed), path
 
 
 def refused(variables: dict[str, object], tmp_path: Path) -> str:

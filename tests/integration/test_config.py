@@ -316,6 +316,49 @@ def test_included_files_and_policies_are_installed_and_removed(ring: Lab) -> Non
         assert result["failed"] is False, result
 
 
+CONTEXTS = """
+import os, sys
+for path in sys.argv[2:]:
+    if sys.argv[1]:
+        os.setxattr(path, "security.selinux", sys.argv[1].encode() + b"\\0")
+    print(os.getxattr(path, "security.selinux").rstrip(b"\\0").decode())
+"""
+MATCHPATHCON = """#!/bin/sh
+[ "$1 $2" = "-n /etc/ipsec.d/extra.conf" ] && echo system_u:object_r:of_the_policy_t:s0
+"""
+"""Stands for SELinux's tool, which tells what the policy has for a path."""
+
+
+def test_the_selinux_contexts_of_files_are_kept(ring: Lab) -> None:
+    """The lab's kernel has SELinux without a policy, so it keeps whatever contexts its file systems are given."""
+    context, extra = "system_u:object_r:of_this_test_t:s0", "/etc/ipsec.d/extra.conf"
+    files = ("/etc/ipsec.conf", "/etc/ipsec.secrets")
+
+    def contexts(gateway: Gateway, given: str, *paths: str) -> list[str]:
+        return gateway.run(["python3", "-c", CONTEXTS, given, *paths]).stdout.split()
+
+    for gateway in ring.gateways.values():
+        contexts(gateway, context, *files, "/etc/ipsec.d")
+        gateway.run("cat >/usr/local/sbin/matchpathcon; chmod +x /usr/local/sbin/matchpathcon", stdin=MATCHPATHCON)
+    try:
+        texts = {name: f"{text}# new\n" for name, text in tunnels(ring).items()}
+        more = [{"path": extra, "content": "# new\n"}]
+        for name, result in configure(ring, texts, secrets=f"# new\n{SECRETS}", files=more).items():
+            assert result["failed"] is False, result
+            assert result["files"] == [extra, *reversed(files)]
+            gateway, backups = ring.gateways[name], result["backups"]
+            # with the old contents their contexts
+            assert [backup.split(".2")[0] for backup in backups] == [*reversed(files)]
+            assert contexts(gateway, "", *files, *backups) == [context] * 4
+            assert contexts(gateway, "", extra) == ["system_u:object_r:of_the_policy_t:s0"]
+    finally:
+        for gateway in ring.gateways.values():
+            gateway.run("rm /usr/local/sbin/matchpathcon")
+        gone = [{"path": extra, "state": "absent"}]
+        for result in configure(ring, tunnels(ring), secrets=SECRETS, files=gone, backups=0).values():
+            assert result["failed"] is False, result
+
+
 def test_where_no_sandbox_is_allowed_it_warns(ring: Lab) -> None:
     try:
         for gateway in ring.gateways.values():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils._opening import DROP_IN, ORDERS, RULES, rules
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._text import text_mistake
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._variables import configuration
@@ -149,7 +150,7 @@ def test_ipsec_conf_is_read_back(seed: int, suite: str, suites: Lab) -> None:
 
 @pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
 def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
-    """Pluto tells what it could not read, and the identities of what it has; of the keys it tells nothing."""
+    """Pluto tells what it could not read, and the kinds and identities of what it has; of the keys it tells nothing."""
     chance = random.Random(1)
     # Libreswan 4.3 knows no identity with a blank, and "=" would make it a distinguished name.
     letters = "".join(one for one in CHARACTERS if one not in " =" and not text_mistake(f"{one}a"))
@@ -160,7 +161,11 @@ def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
     good = (text for text in iter(lambda: value(chance), None) if not text_mistake(text))
     secrets = [{"ids": [one], "psk": f"{text} and so on"} for one, text in zip(ids, good, strict=False)]
     assert len(secrets) == len(ids)
-    made = configuration({"ipsec_secrets": secrets, "ipsec_psk_minimum": 8}, "gw", {}, lambda _host: None)
+    others = [
+        {"ids": ["@alice"], "xauth": f"{next(good)} and so on"},
+        {"ids": ["@gw1.example", "@gw2.example"], "ppk": f"{next(good)} and so on", "ppk_id": "PPK 1"},
+    ]
+    made = configuration({"ipsec_secrets": secrets + others, "ipsec_psk_minimum": 8}, "gw", {}, lambda _host: None)
     assert made["mistakes"] == []
     gateway = suites.gateways[suite]
     with as_it_was(gateway):
@@ -170,12 +175,14 @@ def test_ipsec_secrets_are_read_by_pluto(suite: str, suites: Lab) -> None:
     assert errors == [], errors
     listed = re.findall(r"^(?:000)? +\d+: PSK (.*)$", read, re.MULTILINE)
     assert len(listed) == len(secrets), (len(listed), len(secrets))
+    # of a PPK pluto lists nothing; that it could not read it, it would tell
+    assert re.findall(r"^(?:000)? +\d+: XAUTH (.*)$", read, re.MULTILINE) == ["@alice"]
     told_ids = {line.split(maxsplit=1)[0] for line in listed}
     assert set(plain) <= told_ids, set(plain) - told_ids
 
 
 def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
-    """Neither in what Ansible prints, with differences and all it has to say, nor to others than root."""
+    """Neither in what Ansible prints, with all it has to say, nor in the process table, nor to others than root."""
     given, master = "given by hand, hush hush", "the master, hush hush hush hush hush"
     derived = pair_key(master, ["@a", "@b"])
     play = {
@@ -194,7 +201,9 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
     path.write_text(json.dumps([play]), encoding="utf-8")
     gateway = suites.gateways["trixie"]
     with as_it_was(gateway):
-        first = playbook(suites, path, "-vvv", "--diff")
+        with watched(gateway, given, derived, master) as seen:
+            first = playbook(suites, path, "-vvv", "--diff")
+        assert seen == ["this that is to be seen"]
         written = gateway.run("stat -c '%a %U %G' /etc/ipsec.secrets && cat /etc/ipsec.secrets").stdout
         again = playbook(suites, path, "-vvv", "--diff")
     assert written.startswith("600 root root\n")
@@ -207,6 +216,38 @@ def test_the_role_shows_no_secret(suites: Lab, tmp_path: Path) -> None:
             assert secret not in run.text
     assert first.recap["trixie"]["changed"] > 0
     assert again.recap["trixie"]["changed"] == 0
+
+
+WATCH = """
+import glob, os, sys, time
+words, seen = [line.encode() for line in sys.stdin.read().splitlines()], set()
+while not os.path.exists("/run/seen"):
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError:
+            continue
+        seen.update(word for word in words if word in text)
+    time.sleep(0.05)
+with open("/run/seen", "wb") as file:
+    file.write(b"\\n".join(sorted(seen)))
+"""
+
+
+@contextlib.contextmanager
+def watched(gateway: Gateway, *secrets: str) -> c.Iterator[list[str]]:
+    """After the block, which of these texts were in the process table meanwhile; and one that was there for sure."""
+    seen: list[str] = []
+    gateway.run("cat >/root/watch.py", stdin=WATCH)
+    gateway.run("cat >/root/words", stdin="\n".join((*secrets, "this that is to be seen")))
+    gateway.run("rm -f /run/seen; python3 /root/watch.py </root/words >/dev/null 2>&1 & echo $! >/run/watch.pid")
+    try:
+        yield seen
+        gateway.run(["sh", "-c", "sleep 1; exit 0", "this that is to be seen"])
+    finally:
+        end = "touch /run/seen; while kill -0 $(cat /run/watch.pid) 2>/dev/null; do sleep 0.1; done; cat /run/seen"
+        seen += gateway.run(f"{end}; rm /run/seen /run/watch.pid /root/watch.py /root/words").stdout.splitlines()
 
 
 def role(lab: Lab, folder: Path, **variables: object) -> Run:
@@ -255,6 +296,38 @@ def test_the_role_ends_what_it_began_and_restarts_only_when_it_may(suites: Lab, 
         assert gateway.run("pidof pluto").stdout != pluto
         gone = role(suites, tmp_path, ipsec_state="absent")
         assert gone.status == 0, gone.text
+
+
+NFT = """#!/bin/sh
+echo "$*" >>/run/nft.log
+case $* in *xswan*) exit $(cat /run/nft.status);; esac
+"""
+"""Stands for nft(8), which can do nothing here: the lab's kernel has no nftables for IP."""
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
+def test_systemd_loads_the_rules_of_the_firewall_again(suite: str, suites: Lab) -> None:
+    """After the host's own, whenever these are loaded; and what cannot be loaded does not end the firewall."""
+    gateway = suites.gateways[suite]
+    theirs, ours = "-f /etc/nftables.conf", f"-f {RULES}"
+
+    def told(order: str, status: int) -> list[str]:
+        gateway.run(f"echo {status} >/run/nft.status; >/run/nft.log; systemctl {order} nftables")
+        assert gateway.run("systemctl is-active nftables").stdout == "active\n"
+        return gateway.run("cat /run/nft.log").stdout.splitlines()
+
+    gateway.run(f"cat >{RULES}", stdin=rules("inet filter input", ah=False))
+    gateway.run(f"mkdir -p {Path(DROP_IN).parent}; cat >{DROP_IN}", stdin=ORDERS)
+    gateway.run("cat >/usr/local/bin/nft-stand-in", stdin=NFT)
+    try:
+        gateway.run("cd /usr/local/bin; chmod 755 nft-stand-in; mount --bind nft-stand-in /usr/sbin/nft")
+        gateway.run("systemctl daemon-reload")
+        assert told("start", 0) == [theirs, ours]
+        assert told("reload", 0) == [theirs, ours]
+        assert told("restart", 1) == ["flush ruleset", theirs, ours]
+    finally:
+        gateway.run("systemctl stop nftables; umount /usr/sbin/nft; rm /usr/local/bin/nft-stand-in /run/nft.*")
+        gateway.run(f"rm -r {RULES} {Path(DROP_IN).parent}; systemctl daemon-reload")
 
 
 @contextlib.contextmanager

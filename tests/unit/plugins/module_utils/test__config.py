@@ -218,12 +218,15 @@ def test_what_was_recorded_is_put_back_and_nothing_else(fake: FakeHost) -> None:
 def test_purge_puts_back_what_is_no_longer_named(fake: FakeHost) -> None:
     fake.files = dict(BEFORE)
     with_policy = recording(config(GOOD), policy("10.0.0.0/8\n"))
-    assert done(fake, with_policy).to_result()["files"] == [CONFIG, PRIVATE]
+    first = done(fake, with_policy).to_result()
+    assert first["files"] == [CONFIG, PRIVATE]
+    assert [path for path in first["backups"] if path.startswith(PRIVATE)], "to be removed with it"
     fake.files[PRIVATE.replace("private", "clear")] = (0o644, "192.0.2.53/32\n")
     kept = done(fake, recording(config(GOOD), purge=False)).to_result()
     assert kept["changed"] is False
     result = done(fake, recording(config(GOOD))).to_result()
-    assert result["files"] == [PRIVATE]
+    assert (result["files"], result["backups"]) == ([PRIVATE], [])
+    assert [path for path in fake.files if path.startswith(PRIVATE)] == [PRIVATE], "a backup that nobody removes"
     assert fake.files[PRIVATE] == BEFORE[PRIVATE]
     # from now on it is not ours
     fake.files[PRIVATE] = (0o644, "by hand\n")

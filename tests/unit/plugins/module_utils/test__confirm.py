@@ -254,8 +254,10 @@ def test_a_purge_that_is_confirmed_leaves_the_file_to_others(fake: FakeHost) -> 
     # a second run finds nothing to do, and does not know either whether it stays
     own(fake)
     assert recorded(fake.host().files, "files").keys() == {CONFIG, GROUP}
+    assert [path for path in fake.files if path.startswith(GROUP)], "a backup, in case it is taken back"
     confirm(fake.host(), check_mode=False)
     assert recorded(fake.host().files, "files").keys() == {CONFIG}
+    assert [path for path in fake.files if path.startswith(GROUP)] == []
     fake.files[GROUP] = (0o644, "by hand\n")
     own(fake)
     assert fake.files[GROUP] == (0o644, "by hand\n")
