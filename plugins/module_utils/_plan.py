@@ -11,7 +11,7 @@ import typing as t
 from ._clock import wait_until
 from ._errors import ConfigError, DaemonError, DependencyError
 from ._model import Answer, Control, Leftovers, Lock, Process, Tables
-from ._status import assess
+from ._status import assess, flaps
 from ._whack import parent
 
 if t.TYPE_CHECKING:
@@ -399,9 +399,7 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
         if "deaf" in errors:
             yield Listen()
         return
-    # a unit that is about to start a pluto has to be stopped as one that has done so, but not in order to start it
-    busy = {"active", "reloading", "deactivating"} | (set() if desired.running else {"activating"})
-    if state.plutos or (state.unit is not None and state.unit.active in busy):
+    if state.plutos or (state.unit is not None and _in_the_way(desired, state.unit)):
         yield StopPluto(desired.stop_timeout, answers=state.answer is not None, flush=desired.flush)
     elif errors - {"flapping"} and _removable(desired, state) and not _coming(desired, state):
         yield CleanUp(desired.flush)
@@ -412,6 +410,17 @@ def _running(desired: Desired, state: State) -> t.Iterator[Step]:
         if state.backend == "klips" or (state.backend == "xfrm" and state.tables is None):
             yield LoadBackend(LOAD[state.backend])
         yield StartPluto(desired.start_timeout, desired.wait)
+
+
+def _in_the_way(desired: Desired, unit: Unit) -> bool:
+    """Whether a unit without a pluto has to be stopped first.
+
+    One that is about to start a pluto, or between two attempts, has to be stopped as one that has done so, but not in
+    order to start it.
+    """
+    if desired.running and flaps(unit):
+        return False
+    return unit.active in {"active", "reloading", "deactivating"} | (set() if desired.running else {"activating"})
 
 
 def _removable(desired: Desired, state: State) -> bool:

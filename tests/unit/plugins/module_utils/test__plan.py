@@ -34,6 +34,17 @@ def test_a_manager_that_does_not_finish_its_stop_is_told_when_no_pluto_is_left(m
     assert caught.value.messages == ("stop pluto", str(caught.value))
 
 
+@pytest.mark.parametrize("phase", ["activating", "deactivating"])
+def test_a_unit_between_two_attempts_is_stopped_only_to_stay_down(phase: str) -> None:
+    """What is done must not depend on the moment of a look at a crash loop."""
+    fake = FakeHost()
+    unit = Unit("ipsec.service", phase, "stop-post", restarts=3, result="exit-code")
+    state = observe(fake.host())._replace(unit=unit)
+    assert [step.title for step in steps(Desired(running=True), state)] == ["start pluto"]
+    assert [step.title for step in steps(Desired(running=True, restart=True), state)] == ["start pluto"]
+    assert [step.title for step in steps(Desired(running=False), state)] == ["stop pluto"]
+
+
 def test_an_order_to_listen_that_finds_no_interface() -> None:
     fake = FakeHost()
     fake.addresses = False
