@@ -62,9 +62,9 @@ faults: ## Make each system call of the real ports fail once in turn (test: a se
 	@$(SETUP)
 	@nice $(BIN)/python -m chaos faults $(ARGS)
 
-chaos: ## Run every campaign of faults that needs no gateway: fuzz, faults
-	@$(SETUP)
-	@nice $(BIN)/python -m chaos fuzz faults $(ARGS)
+chaos: ## Cut power, controllers and networks of real gateways, run at once, soak (ARGS: campaigns); prints a table
+	@$(SETUP) --lab
+	@nice $(BIN)/python -m chaos $(or $(ARGS),power controller concurrent secrets soak)
 
 molecule: ## Test the role by its molecule scenarios
 	@$(SETUP) --lab

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from chaos import concurrency, controller, leaks, power, soak
-from chaos.gateways import FILES, LEFT_OVER, Row, table, variant
+from chaos.gateways import FILES, LEFT_OVER, Row, Variant, table, variant
 from lab import Lab
 
 WITNESS = runpy.run_path(str(FILES / "witness.py"))
@@ -97,7 +97,7 @@ class Shell(t.NamedTuple):
 )
 def test_a_file_is_old_or_new(path: str, text: str, whole: bool) -> None:
     gateway: t.Any = Shell(f"{base64.b64encode(text.encode()).decode()} {path}\n")
-    found = power.between(gateway, {"/etc/ipsec.conf": "old"}, power.Variant({"bookworm": "new"}, "hush"))
+    found = power.between(gateway, {"/etc/ipsec.conf": "old"}, Variant({"bookworm": "new"}, "hush"))
     assert found == ([] if whole else [f"bookworm: {path} is neither old nor new"])
 
 
