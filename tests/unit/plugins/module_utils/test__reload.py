@@ -149,7 +149,7 @@ def test_settings_that_no_restart_takes_over_are_named(monkeypatch: pytest.Monke
         return found._replace(wanted=found.wanted._replace(setup={"nhelpers": "9"}))
 
     monkeypatch.setattr(FakeReloader, "compare", differing)
-    with pytest.raises(VerifyError, match="still to do: stop pluto, start pluto; .* differ in config setup, nhelpers"):
+    with pytest.raises(VerifyError, match=r"still to do: stop pluto, start pluto; .* differ in config setup, nhelpers"):
         converge(RELOAD._replace(allow_restart=True), fake.host(), check_mode=False)
 
 
