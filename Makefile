@@ -17,7 +17,7 @@ SETUP := dev/setup.sh
 
 # The checkout's own, whatever the caller's shell has set.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONPATH := tests
+export PYTHONPATH := tests:.ansible/collections
 unexport ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_LIBRARY
 
 .PHONY: help setup test test-fast accidents reload examples lint fuzz faults chaos molecule picture bench-status docs release demo ssh clean-lab clean
