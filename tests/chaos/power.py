@@ -138,26 +138,30 @@ def cut(lab: Lab, verb: Verb, old: Variant, new: Variant, power: Cut) -> list[st
     stop_at = power.effects if power.delay is None else dict.fromkeys(lab.gateways, 0)
     since, before = _prepared(lab, verb, old, new, stop_at)
 
-    def kill(gateway: Gateway) -> None:
+    def kill(gateway: Gateway) -> str:
         begun = f"witness: {power.effects[gateway.name]} "
         try:
             wait_until(
                 lambda: begun in said(gateway, since[gateway.name]), UNTIL_TOLD, f"{gateway.name}: {begun}", every=0.02
             )
             time.sleep(power.delay or 0)
+        except LabError as error:
+            return f"the step was not reached: {error}"
         finally:
             gateway.kill()
+        return ""
 
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             doing = pool.submit(verb.do, lab, new)
             try:
-                each(lab, kill)
+                missed = each(lab, kill)
             finally:
                 _ended(doing)
     finally:
         each(lab, Gateway.boot)
-    found = [
+    found = [why for why in missed.values() if why]
+    found += [
         what
         for whats in each(lab, lambda gateway: between(gateway, before[gateway.name], new)).values()
         for what in whats
