@@ -36,11 +36,11 @@ def test_power_cut_between_two_files(two: Lab) -> None:
 
 
 def test_controller_cut_off(two: Lab) -> None:
-    assert_survived(controller.campaign(two, SEED, len(controller.FAULTS)), len(controller.FAULTS))
+    assert_survived(controller.campaign(two, SEED, 1, ("SSH connections cut",)), 1)
 
 
 def test_runs_at_once(two: Lab) -> None:
-    assert_survived(concurrency.campaign(two, SEED, 1, (4,)), 1)
+    assert_survived(concurrency.campaign(two, SEED, 1, (3,)), 1)
 
 
 def test_secrets_stand_nowhere(two: Lab) -> None:
