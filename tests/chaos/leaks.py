@@ -28,9 +28,10 @@ from cryptography.x509.oid import NameOID
 
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
 from chaos.gateways import FILES, Row, each, judged, new_psk, variables, variant
-from lab import Lab, LabError
+from lab import Lab
 from lab.ansible import playbook
 from lab.lab import Gateway
+from lab.tools import wait_until
 
 SECRETS = FILES / "secrets.yml"
 BEGIN = (
@@ -163,12 +164,13 @@ def _said(gateway: Gateway, shell: str) -> str:
 
 def _await_canary(gateway: Gateway, canary: str) -> None:
     """The sampler sees what is on a command line and in an environment: or else it would prove nothing."""
-    for where in (f"env {CANARY}={canary}1 sleep 2", f"sh -c 'sleep 2; : {canary}2'"):
-        gateway.run(where)
-    seen = _said(gateway, "cat /run/chaos/seen")
-    for number in "12":
-        if f"{canary}{number}" not in seen:
-            raise LabError(f"{gateway.name}: the sampler does not see what is in argument lists and environments")
+    for number, command in enumerate((f"env {CANARY}={canary}0 sleep 1", f"sh -c 'sleep 1; : {canary}1'")):
+
+        def seen(number: int = number, command: str = command) -> bool:
+            gateway.run(command)
+            return f"{canary}{number}" in _said(gateway, "cat /run/chaos/seen || :")
+
+        wait_until(seen, 120, f"{gateway.name}: the sampler sees argument lists and environments")
 
 
 def _untested(lab: Lab, printed: str, texts: dict[str, str], keys: dict[str, list[str]]) -> c.Iterator[str]:
