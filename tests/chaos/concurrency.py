@@ -39,14 +39,9 @@ def begin(lab: Lab, gateway: Gateway, verb: str, wanted: Variant) -> dict[str, t
     return setup(lab, verb, hosts=gateway.name)[gateway.name]
 
 
-def cursor(gateway: Gateway) -> str:
-    """The place in the journal, before which nothing counts."""
-    return gateway.run("journalctl -q -n 0 --show-cursor | sed -n 's/^-- cursor: //p'").stdout.strip()
-
-
-def written(gateway: Gateway, since: str) -> list[Line]:
-    """What runs wrote to the journal since, in order."""
-    said = gateway.run(["journalctl", "-q", f"--after-cursor={since}", "-t", "ipsec_setup", "-o", "json"]).stdout
+def written(gateway: Gateway) -> list[Line]:
+    """What runs wrote to the journal since the gateway has booted, in order."""
+    said = gateway.run(["journalctl", "-q", "-t", "ipsec_setup", "-o", "json"]).stdout
     lines = map(json.loads, said.splitlines())
     return [(line["_PID"], line["MESSAGE"]) for line in lines]
 
@@ -80,11 +75,11 @@ def differing(lines: c.Iterable[Line], results: c.Iterable[dict[str, t.Any]]) ->
 
 def once(lab: Lab, gateway: Gateway, verbs: c.Sequence[str], wanted: Variant) -> list[str]:
     """Begin one run for each verb at once; what is wrong with what comes of them."""
-    since = cursor(gateway)
+    before = len(written(gateway))
     with concurrent.futures.ThreadPoolExecutor(len(verbs)) as pool:
         results = list(pool.map(lambda verb: begin(lab, gateway, verb, wanted), verbs))
     found = [why for verb, result in zip(verbs, results, strict=True) if (why := untrue(verb, result))]
-    lines = written(gateway, since)
+    lines = written(gateway)[before:]
     if mixed(lines):
         found.append(f"the lines of runs are mixed: {lines}")
     if differing(lines, results):

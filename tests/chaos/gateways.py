@@ -126,7 +126,9 @@ def call(
 ) -> Results:
     """Call a module of the collection, with variables that its arguments may name; the results by gateway."""
     with variables(**values) as given:
-        return ad_hoc(lab, f"xswan.ipsec.{module}", json.dumps(args), "-e", given, *options, hosts=hosts)
+        return ad_hoc(
+            lab, f"xswan.ipsec.{module}", json.dumps(args) if args else "", "-e", given, *options, hosts=hosts
+        )
 
 
 def install(lab: Lab, wanted: Variant, hosts: str = "gateways", **args: t.Any) -> Results:
