@@ -51,11 +51,12 @@ GROWTH = 4096
 each thread (glibc's arenas), and pluto's own caches; what leaks with every operation comes to more in half an hour."""
 SETTLED = 120
 """Seconds after the last plain run in which doubled tunnels must have ended."""
+# not our marks in /run: which are there depends on what was done last
 THINGS = r"""
 ip -o xfrm state | grep -c '^src' || :
 ip -o xfrm policy list nosock | grep -c '^src' || :
 ip -brief link | cut -d' ' -f1 | paste -sd' '
-ls -d /etc/ipsec.* /etc/ipsec.d/* /run/pluto/* /run/xswan* /var/lib/xswan* 2>/dev/null | grep -v '~$' | paste -sd' '
+ls -d /etc/ipsec.* /etc/ipsec.d/* /run/pluto/* /var/lib/xswan* 2>/dev/null | grep -v '~$' | paste -sd' '
 """
 PROCESS = r"""
 pid=$(pidof pluto)
