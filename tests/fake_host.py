@@ -648,6 +648,13 @@ class FakeFiles:
         self._fake.files.update(backups)
         return tuple(backups)
 
+    def tidy(self, files: tuple[File, ...], keep: int) -> None:
+        for file in files:
+            self._fake.files.pop(f"{file.path}.xswan-new", None)
+            old = self._fake.files.pop(f"{file.path}.xswan-old", None)
+            if old is not None and keep:
+                self._fake.files[f"{file.path}.20260101T{next(self._fake.backups):06}.000000Z~"] = old
+
 
 class FakeSandbox:
     """See Sandbox."""

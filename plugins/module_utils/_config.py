@@ -14,7 +14,7 @@ from ._confirm import arm
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, after_changes
 from ._faults import CURES, Fault, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
-from ._record import as_it_is, as_it_was, differs, forget, record, recorded
+from ._record import RECORD, as_it_is, as_it_was, differs, forget, record, recorded
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
@@ -112,6 +112,7 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
     with host.guard.exclusive(proposal.timeout * 2):
         tried = _tried(proposal, host)
         wanted = _resolved(proposal.candidate, host).files
+        _tidy(wanted, host, proposal.keep)
         before = recorded(host.files, "files")
         if proposal.record:
             # before the installation: it may end half-way
@@ -152,6 +153,7 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
     if check_mode:
         return _restoration(config, host)
     with host.guard.exclusive(timeout):
+        _tidy(tuple(as_it_was(path, was) for path, was in recorded(host.files, "files").items()), host, 0)
         found = _restoration(config, host)
         _installed(found, host, 0)
         with after_changes(bool(found.changes)):
@@ -160,6 +162,12 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
             if host.rollback.pending() is not None:
                 host.rollback.disarm()
         return found
+
+
+def _tidy(files: tuple[File, ...], host: ConfigHost, keep: int) -> None:
+    """Nothing may stay of a run that was killed, or whose host lost power: what it left may hold secrets."""
+    host.files.tidy(files, keep)
+    host.files.tidy((File(RECORD, None, secret=True),), 0)
 
 
 def _restoration(config: str, host: ConfigHost) -> Installation:

@@ -40,6 +40,9 @@ class Files(t.Protocol):
         backups, of which the newest `keep` of each file stay. Returns the new backups.
         """
 
+    def tidy(self, files: tuple[File, ...], keep: int) -> None:
+        """Remove what an installation of these files left that was killed; an old file that it replaced is a backup."""
+
 
 class Sandbox(t.Protocol):
     """Where a configuration is tried out, with nothing of the host within its reach."""

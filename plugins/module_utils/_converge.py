@@ -169,6 +169,16 @@ def _untold(desired: Desired, state: State) -> t.Iterable[str]:
     return warnings(state)
 
 
+def _unchanged(desired: Desired, state: State) -> t.Iterable[str]:
+    """Why a reload would restart again."""
+    if not desired.reload:
+        return ()
+    from ._reload import restart_required
+
+    keys = restart_required(state)
+    return [f"pluto and its configuration differ in config setup, {', '.join(keys)}"] if keys else ()
+
+
 def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...], tuple[str, ...]]:
     """The look, what is to be done, and what its checks warn of."""
     began = host.clock.now()
@@ -273,7 +283,8 @@ def _settled(desired: Desired, host: Host) -> State:
 def _verify(desired: Desired, before: State, after: State) -> None:
     left = [step.title for step in _steps(desired.settled(), after)]
     if left:
-        why = "; ".join(finding.message for finding in assess(after).findings) or f"it is {assess(after).word}"
+        told = [*(finding.message for finding in assess(after).findings), *_unchanged(desired, after)]
+        why = "; ".join(told) or f"it is {assess(after).word}"
         raise VerifyError(f"all steps ran, but still to do: {', '.join(left)}; {why}", left=left)
     survivors = {process.identity for process in before.plutos} & {process.identity for process in after.plutos}
     if desired.restart and survivors:

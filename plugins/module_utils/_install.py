@@ -125,6 +125,17 @@ class LocalFiles:
             raise error from failed
         return tuple(backups)
 
+    def tidy(self, files: tuple[File, ...], keep: int) -> None:
+        """See Files.tidy."""
+        for file in files:
+            _unlink(file.path + NEW)
+            names = (file.path, file.path + OLD)
+            if all(map(_there, names)) and os.path.samestat(*map(os.lstat, names)):
+                # it was killed before the new one took the place
+                os.unlink(file.path + OLD)
+            for _backup in self._file_away(file, keep):
+                pass
+
     def _prepare(self, file: File) -> None:
         """Write the new file beside the old one; what an installation that was killed left there is overwritten."""
         os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)

@@ -83,7 +83,9 @@ class LocalRollback:
     def forget(self) -> None:
         """See Rollback.forget."""
         _remove(self._past)
-        self._leave_no_folder()
+        if self._read() is None:
+            # what is there all the same, an arming left that was cut off
+            self.disarm()
 
     def arm(self, record: Pending, seconds: int) -> None:
         """See Rollback.arm."""
@@ -104,9 +106,12 @@ class LocalRollback:
             os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
             with open(loader.archive, "rb") as code:
                 _write(self._code, code.read())
+            if booted_with_systemd():
+                self._arm_boot()
+            # only now: where there is a record, something takes it back, also after a power failure
             _write(self._record, json.dumps(said).encode())
             if booted_with_systemd():
-                self._arm_systemd(seconds)
+                self._arm_timer(seconds)
             else:
                 _detach(self._command(said["token"], seconds), self._code)
         except (OSError, DaemonError) as exc:
@@ -124,11 +129,13 @@ class LocalRollback:
         said = {"ANSIBLE_MODULE_ARGS": {"token": token, "seconds": seconds}}
         return (sys.executable, "-m", __name__, json.dumps(said))
 
-    def _arm_systemd(self, seconds: int) -> None:
+    def _arm_boot(self) -> None:
         command = shlex.join(self._command())
         text = BOOT_UNIT_TEXT.format(record=self._record, code=self._code, command=command)
         _write(BOOT_UNIT, text.encode(), 0o644)
         self._systemctl("enable", os.path.basename(BOOT_UNIT))
+
+    def _arm_timer(self, seconds: int) -> None:
         self._systemctl("stop", f"{UNIT}.timer", fine=NOT_LOADED)
         done = self._commands.run(
             *("systemd-run", f"--unit={UNIT}", f"--on-active={seconds}", "--timer-property=AccuracySec=100ms"),
@@ -152,6 +159,7 @@ class LocalRollback:
             _write(self._past, past.encode())
         # first of all, so that nothing comes back, whatever else fails; a process that waits ends when it is gone
         _remove(self._record)
+        _sync(os.path.dirname(self._record))
         if os.path.exists(BOOT_UNIT):
             self._systemctl("stop", f"{UNIT}.timer", fine=NOT_LOADED)
             self._systemctl("disable", os.path.basename(BOOT_UNIT))
@@ -236,11 +244,19 @@ def _write(path: str, content: bytes, mode: int = 0o600) -> None:
     except OSError:
         _remove(new)
         raise
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    _sync(os.path.dirname(path))
+
+
+def _sync(folder: str) -> None:
+    """A power failure shall not undo what was made, renamed or removed there; where there is none, nothing was."""
     try:
-        os.fsync(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
 
 
 def _remove(path: str) -> None:

@@ -336,6 +336,12 @@ def check_files(world: World) -> None:
     assert files.mode(path) == 0o600
     assert files.glob("/etc/xswan-contract.*") == tuple(sorted((path, *backups)))
     assert files.glob("/etc/xswan-contract*.conf") == (path,)
+    left = (File(f"{path}.xswan-new", "half"), File(f"{path}.xswan-old", "old"))
+    files.install(left, keep=0)
+    files.tidy((File(path, "three"),), keep=1)
+    assert (files.read(path), [files.read(one.path) for one in left]) == ("three", [None, None])
+    backups = list(files.glob(f"{path}.*~"))
+    assert files.read(backups[-1]) == "old"
     files.install((File(path, None), *(File(backup, None) for backup in backups)), keep=0)
     assert files.glob("/etc/xswan-contract.*") == ()
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import collections
 import collections.abc as c
 import concurrent.futures
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from integration.test_accidents import assert_tunnels_carry, configuration
 
+from chaos.leaks import spellings
 from lab import Lab
 from lab.ansible import ad_hoc, playbook
 from lab.lab import Gateway
@@ -159,17 +159,6 @@ def test_subsets_and_filters(tunnels: Lab) -> None:
     for result in ad_hoc(tunnels, "xswan.ipsec.ipsec_status", "gather_subset=nosuch").values():
         assert result["failed"] is True
         assert "no subset nosuch; write any of all, min, daemon, connections, kernel, links" in result["msg"]
-
-
-def spellings(key: bytes) -> c.Iterator[str]:
-    """How these bytes can be written into text: raw, in hex, in base64 at each of its three places."""
-    yield key.decode()
-    for text in (key.hex(), key.hex(" "), key.hex(":"), str(list(key))[1:-1]):
-        yield text
-        yield text.upper()
-    for before in range(3):
-        whole = base64.b64encode(bytes(before) + key).decode()
-        yield whole[4 if before else 0 : -4]
 
 
 def test_a_key_is_never_shown(tunnels: Lab) -> None:

@@ -257,6 +257,17 @@ def test_a_damaged_record_is_told_before_anything_changes(fake: FakeHost, text: 
     assert fake.files == before
 
 
+def test_what_a_killed_run_left_is_gone_though_nothing_is_to_be_changed(fake: FakeHost) -> None:
+    left = {f"{SECRETS}.xswan-old": (0o600, "older"), f"{RECORD}.xswan-old": (0o600, "{}")}
+    fake.files.update({**left, f"{CONFIG}.xswan-new": (0o600, "half")})
+    wanted = proposal(psk("old secret"), config(GOOD))
+    assert done(fake, wanted, check_mode=True).to_result()["changed"] is False
+    assert left.keys() < fake.files.keys()
+    assert done(fake, wanted).to_result()["changed"] is False
+    assert [path for path in fake.files if ".xswan-" in path] == []
+    assert [fake.files[path] for path in fake.files if path.startswith(f"{SECRETS}.")] == [(0o600, "older")]
+
+
 def test_a_refused_candidate_is_not_recorded(fake: FakeHost) -> None:
     fake.trial = Trial("sandbox", started=True, status="", adds=(("one", REFUSED),))
     with pytest.raises(ConfigError, match="is refused"):

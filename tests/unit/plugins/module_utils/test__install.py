@@ -111,6 +111,25 @@ def test_what_a_killed_installation_left_is_overwritten(folder: Path) -> None:
     assert tree(folder) == {"ipsec.conf": ("new", 0o644)}
 
 
+def test_what_a_killed_installation_replaced_becomes_a_backup(folder: Path) -> None:
+    replaced, spared = File(f"{folder}/replaced", "new"), File(f"{folder}/spared", "old")
+    for file in (replaced, spared):
+        Path(file.path).write_text(str(file.text))
+        Path(f"{file.path}.xswan-new").write_text("half")
+    Path(f"{replaced.path}.xswan-old").write_text("old")
+    os.link(spared.path, f"{spared.path}.xswan-old")
+    FILES.tidy((replaced, spared), keep=1)
+    (backup,) = FILES.glob(replaced.backups)
+    assert tree(folder) == {
+        "replaced": ("new", 0o644),
+        "spared": ("old", 0o644),
+        Path(backup).name: ("old", 0o644),
+    }
+    before = tree(folder)
+    FILES.tidy((replaced, spared), keep=1)
+    assert tree(folder) == before
+
+
 def test_a_link_is_followed_where_only_root_can_write(folder: Path, tmp_path: Path) -> None:
     target = folder / "real.conf"
     target.write_text("old")

@@ -11,10 +11,10 @@ import itertools
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._converge import converge
-from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError
+from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, IPsecError, VerifyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Desired
-from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Unread
-from fake_host import FakeHost
+from ansible_collections.xswan.ipsec.plugins.module_utils._reload import Reload, Unread
+from fake_host import FakeHost, FakeReloader
 
 RELOAD = Desired(running=True, reload=True)
 
@@ -138,6 +138,19 @@ def test_settings_need_a_restart() -> None:
     result = converge(RELOAD, fake.host(), check_mode=False).to_result()
     assert (result["changed"], result["restart_required"]) == (False, ["nhelpers"])
     assert reload(fake, RELOAD._replace(allow_restart=True)) == ("stop pluto", "start pluto")
+
+
+def test_settings_that_no_restart_takes_over_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = running({"a": "1"}, {"a": "1"})
+    compare = FakeReloader.compare
+
+    def differing(self: FakeReloader) -> Reload:
+        found = compare(self)
+        return found._replace(wanted=found.wanted._replace(setup={"nhelpers": "9"}))
+
+    monkeypatch.setattr(FakeReloader, "compare", differing)
+    with pytest.raises(VerifyError, match=r"still to do: stop pluto, start pluto; .* differ in config setup, nhelpers"):
+        converge(RELOAD._replace(allow_restart=True), fake.host(), check_mode=False)
 
 
 def warnings(fake: FakeHost) -> list[str]:
