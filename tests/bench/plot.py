@@ -63,18 +63,18 @@ def _chart(into: ElementTree.Element, chart: Chart) -> None:
     most = max((value for values in chart.series.values() for value in values if value is not None), default=0) or 1
     floor = HEIGHT - BOTTOM
     wide = (WIDTH - LEFT - RIGHT) / max(1, len(chart.groups))
-    bar = min(44.0, wide * 0.85 / max(1, len(chart.series)))
+    breadth = min(44.0, wide * 0.85 / max(1, len(chart.series)))
     for number, name in enumerate(chart.groups):
         middle = LEFT + wide * (number + 0.5)
         _text(into, middle, floor + 18, name, {"fill": SOFT, "text-anchor": "middle"})
-        begin = middle - bar * len(chart.series) / 2
+        begin = middle - breadth * len(chart.series) / 2
         for place, (colour, values) in enumerate(zip(COLOURS, chart.series.values(), strict=False)):
             value = values[number]
             if value is None:
                 continue
             high = (floor - TOP - 14) * max(0.0, value) / most
-            _box(into, begin + bar * place + 1, floor - high, bar - 2, high, colour)
-            where = begin + bar * (place + 0.5)
+            _box(into, begin + breadth * place + 1, floor - high, breadth - 2, high, colour)
+            where = begin + breadth * (place + 0.5)
             _text(into, where, floor - high - 4, figure(value), {"fill": INK, "text-anchor": "middle"})
     ElementTree.SubElement(
         into, "path", {"d": f"M{LEFT} {floor + 0.5}H{WIDTH - RIGHT}", "stroke": LINE, "fill": "none"}

@@ -132,7 +132,7 @@ def _ratio(
     others = _median(parts, part, key, method=method, **wanted)
     if mine is None or others is None:
         return None
-    (number,) = wanted.values()
+    number = next(iter(wanted.values()))
     return Ratio(f"{part}.{number}.{key}.{method}", what, NAMES[method], mine, others, unit, goal)
 
 

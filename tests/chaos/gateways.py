@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as c
 import concurrent.futures
 import contextlib
+import functools
 import itertools
 import json
 import re
@@ -150,15 +151,17 @@ def must(results: Results) -> Results:
     return results
 
 
+def _succeeds(command: c.Callable[[], subprocess.CompletedProcess[str]]) -> bool:
+    return command().returncode == 0
+
+
 def await_pings(lab: Lab) -> None:
     """Wait until one crosses the tunnel between each two gateways."""
     for here, there in itertools.combinations(lab.gateways.values(), 2):
         argv = ["ping", "-n", "-c", "1", "-W", "1", there.lan_host.address]
 
-        def crosses(here: Gateway = here, argv: list[str] = argv) -> bool:
-            return here.lan_host.run(argv, check=False).returncode == 0
-
-        wait_until(crosses, 120, f"a ping from {here.name}'s LAN to {there.name}'s")
+        ping = functools.partial(here.lan_host.run, argv, check=False)
+        wait_until(functools.partial(_succeeds, ping), 120, f"a ping from {here.name}'s LAN to {there.name}'s")
 
 
 class Pings:

@@ -103,7 +103,7 @@ def test_a_file_is_old_or_new(path: str, text: str, whole: bool) -> None:
 
 def test_playbooks_are_the_same_for_a_seed_and_hold_every_verb() -> None:
     walks = random.Random(7), random.Random(7)
-    one, other = ([controller.play(walk, ("a", "b")) for _ in range(40)] for walk in walks)
+    one, other = ([controller.play(walk, ("a", "b")) for _time in range(40)] for walk in walks)
     assert one == other
     verbs = set(itertools.chain.from_iterable(controller.told(plays).split(", ") for plays in one))
     assert verbs == {*controller.STATES, "config", "status"}
