@@ -157,15 +157,13 @@ error:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
 
 from ..module_utils._certificates import SOURCES, entries_from, settle
 from ..module_utils._commands import LocalCommands
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 from ..module_utils._nss_local import nss_host
 
 if t.TYPE_CHECKING:
@@ -180,7 +178,7 @@ def action(host: NssHost, params: dict[str, t.Any], *, check_mode: bool) -> dict
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "certificates": {
                 "type": "list",

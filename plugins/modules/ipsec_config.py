@@ -306,8 +306,6 @@ error:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
@@ -318,7 +316,7 @@ from ..module_utils._config import Proposal, install, restore
 from ..module_utils._config_local import config_host
 from ..module_utils._confirm import confirm, timeout_mistake
 from ..module_utils._errors import ConfigError
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 
 if t.TYPE_CHECKING:
     from ..module_utils._config_host import ConfigHost, Files
@@ -377,7 +375,7 @@ def action(host: ConfigHost, params: dict[str, t.Any], *, check_mode: bool) -> d
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "confirmed", "absent"], "default": "present"},
             "record": {"type": "bool", "default": False},

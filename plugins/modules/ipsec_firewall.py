@@ -89,14 +89,12 @@ error:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
 
 from ..module_utils._commands import LocalCommands
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 from ..module_utils._opening import Wish, settle
 from ..module_utils._router_local import router_host
 
@@ -112,7 +110,7 @@ def action(host: RouterHost, params: dict[str, t.Any], *, check_mode: bool) -> d
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "tool": {"type": "str", "choices": ["nftables", "firewalld", "none"], "required": True},
             "chain": {"type": "str", "default": "inet filter input"},

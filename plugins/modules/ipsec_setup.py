@@ -238,15 +238,13 @@ error:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
 
 from ..module_utils._converge import converge
 from ..module_utils._model import Desired
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 
 if t.TYPE_CHECKING:
     from ..module_utils._host import Host
@@ -270,7 +268,7 @@ def desired_from(params: dict[str, t.Any]) -> Desired:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "state": {"type": "str", "choices": ["started", "stopped", "restarted", "reloaded"]},
             "allow_restart": {"type": "bool", "default": False},

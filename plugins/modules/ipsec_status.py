@@ -849,8 +849,6 @@ ipsec:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
@@ -858,7 +856,7 @@ compile_once()
 from ..module_utils._facts import DEFAULT, Request, chosen, gather
 from ..module_utils._host import Host
 from ..module_utils._model import Listing
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 
 
 def request_from(params: dict[str, t.Any]) -> Request:
@@ -878,7 +876,7 @@ def status(host: Host, params: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "gather_subset": {"type": "list", "elements": "str", "default": list(DEFAULT)},
             "connections": {"type": "list", "elements": "str", "default": ["*"]},

@@ -85,14 +85,12 @@ error:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils._imports import compile_once
 
 compile_once()
 
 from ..module_utils._commands import LocalCommands
-from ..module_utils._module import run
+from ..module_utils._module import Module, run
 from ..module_utils._router_local import router_host
 from ..module_utils._sysctl import settle, wanted_from
 
@@ -108,7 +106,7 @@ def action(host: RouterHost, params: dict[str, t.Any], *, check_mode: bool) -> d
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "settings": {"type": "dict", "default": {}},
             "purge": {"type": "bool", "default": True},

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from ansible_collections.xswan.ipsec.plugins.plugin_utils._keys import pair_key
-from chaos.gateways import FILES, Row, each, judged, new_psk, variables, variant
+from chaos.gateways import BACKUPS, FILES, Row, each, judged, new_psk, variables, variant
 from lab import Lab
 from lab.ansible import playbook
 from lab.lab import Gateway
@@ -136,7 +136,7 @@ def once(lab: Lab, *options: str) -> list[str]:
     }
     code = (FILES / "sampler.py").read_text()
     given: dict[str, t.Any] = {name: one._asdict() for name, one in (("one", one), ("other", other))}
-    given.update(mine._asdict(), master=master, parts=None)
+    given.update(mine._asdict(), master=master, backups=BACKUPS, parts=None)
     try:
         each(lab, lambda gateway: gateway.run(BEGIN, stdin=code))
         each(lab, lambda gateway: _await_canary(gateway, canary))

@@ -40,7 +40,7 @@ WORDS_OF_TASK = set(Task.fattributes) | {"block", "rescue", "always"}
 
 
 def spec_of(module: str) -> Spec:
-    """What a module of ours gives to AnsibleModule: argument_spec and the rules between arguments."""
+    """What a module of ours gives to Module: argument_spec and the rules between arguments."""
     caught: Spec = {}
 
     def catch(**spec: t.Any) -> t.NoReturn:
@@ -50,7 +50,7 @@ def spec_of(module: str) -> Spec:
 
     source = importlib.import_module(f"ansible_collections.{COLLECTION}plugins.modules.{module}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "AnsibleModule", catch)
+        patch.setattr(source, "Module", catch)
         with pytest.raises(SystemExit):
             source.main()
     return caught

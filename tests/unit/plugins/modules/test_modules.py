@@ -305,3 +305,28 @@ def test_a_pluto_that_systemd_runs_is_stopped_by_systemd_whatever_launcher_is_as
     )
     assert launcher.stop(9) is True
     assert asked == ["show", "stop", "show"]
+
+
+@pytest.mark.parametrize("secret", ["one line", "-----BEGIN\nseveral lines\n", 'it\'s "both"\n'])
+def test_no_secret_of_an_option_of_a_list_is_logged(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ansible logs of every call, before the module has begun."""
+    logged: list[str] = []
+
+    def log(_self: _module.Module, message: str, log_args: dict[str, str]) -> None:
+        logged.extend((message, *log_args.values()))
+
+    monkeypatch.setattr(_module.Module, "log", log)
+    module = _module.Module.__new__(_module.Module)
+    for name, value in {
+        "params": {"certificates": [{"name": "gw1", "key": secret}]},
+        "aliases": {},
+        "argument_spec": {"certificates": {"type": "list"}},
+        "no_log_values": {secret},
+        "_name": "ipsec_certificates",
+    }.items():
+        setattr(module, name, value)
+    module._log_invocation()
+    text = "".join(logged)
+    assert "gw1" in text
+    assert "line" not in text
+    assert "both" not in text
