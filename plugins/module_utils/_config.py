@@ -95,9 +95,16 @@ def report(fault: Fault) -> dict[str, t.Any]:
     return {**dataclasses.asdict(fault), "cure": fault.cure}
 
 
+def _holds_secrets(file: File, old: File) -> bool:
+    """Whether it does, or did. Of a file that is to be removed nobody need say so, and its mode tells."""
+    private = old.permissions is None or not old.permissions & 0o077
+    return file.secret or (file.text is None and private)
+
+
 def _diff(file: File, old: File) -> dict[str, str]:
-    texts = ["" if text is None else SECRETS_NOT_SHOWN if file.secret else text for text in (old.text, file.text)]
-    if file.secret and old.text is not None and file.text is not None and old.text != file.text:
+    secret = _holds_secrets(file, old)
+    texts = ["" if text is None else SECRETS_NOT_SHOWN if secret else text for text in (old.text, file.text)]
+    if secret and old.text is not None and file.text is not None and old.text != file.text:
         texts = [SECRETS_NOT_SHOWN, f"changed {SECRETS_NOT_SHOWN}"]
     return {"before_header": file.path, "after_header": file.path, "before": texts[0], "after": texts[1]}
 
@@ -239,7 +246,7 @@ def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Install
     before, after = read_conf(host.files, candidate.config), read_conf(candidate.over(host.files), candidate.config)
     changes = tuple(file for file in candidate.files if differs(host.files, file))
     olds = tuple(as_it_was(file.path, as_it_is(host.files, file)) for file in changes)
-    secrets = any(file.secret and file.text != old.text for file, old in zip(changes, olds))
+    secrets = any(_holds_secrets(file, old) and file.text != old.text for file, old in zip(changes, olds))
     return Installation(olds, changes, difference(before, after, secrets=secrets, groups=_groups(changes)), trial)
 
 

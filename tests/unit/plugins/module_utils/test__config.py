@@ -65,6 +65,17 @@ def test_a_good_candidate_is_installed_and_the_second_run_finds_nothing_to_do(fa
     assert (again["changed"], again["files"], again["impact"], again["diff"]) == (False, [], [], [])
 
 
+@pytest.mark.parametrize(("mode", "shown"), [(0o600, False), (0o400, False), (-1, False), (0o644, True)])
+def test_what_only_root_could_read_is_not_shown_when_it_is_removed(fake: FakeHost, mode: int, shown: bool) -> None:
+    """Nobody says of a file that goes that it holds secrets. Of one that is not root's the mode says nothing (-1)."""
+    more = "/etc/ipsec.d/more.secrets"
+    fake.files[more] = (mode, ': PSK "old secret"\n')
+    result = done(fake, proposal(File(more, None))).to_result()
+    assert more not in fake.files
+    assert ("old secret" in json.dumps(result)) is shown
+    assert result["secrets_changed"] is not shown
+
+
 def test_what_goes_is_noted_as_what_pluto_has_read(fake: FakeHost) -> None:
     """Before it goes; and only when it goes."""
     wanted = proposal(config(GOOD + " ike=aes256\n"))
