@@ -77,7 +77,6 @@ picture: ## Look at real gateways, and draw docs/fleet.png anew
 	@$(BIN)/pytest tests/integration/test_fleet.py
 	@cp tests/output/fleet.png docs/fleet.png
 
-bench: export PYTHONPATH := tests:.ansible/collections
 bench: ## Measure on real gateways beside what others do; writes docs/benchmarks.md (ARGS=--small: minutes, to tests/output; --help)
 	@$(SETUP) --lab
 	@$(BIN)/python -m bench $(ARGS)
