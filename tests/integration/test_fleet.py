@@ -93,9 +93,10 @@ def gateways(lab: c.Callable[[Path, str], Lab]) -> c.Iterator[tuple[Lab, dict[st
         wait_until(lambda: "no-answer" in reasons(made), 90, "pluto's word that gw3 does not answer", every=2)
         yield made, found
     finally:
-        ad_hoc(made, "xswan.ipsec.ipsec_setup", "state=stopped", hosts=hosts)
+        stopped = ad_hoc(made, "xswan.ipsec.ipsec_setup", "state=stopped", hosts=hosts)
         for gateway in found.values():
             gateway.run("rm -f /etc/ipsec.secrets")
+    assert [result for result in stopped.values() if result["failed"] or result["ipsec"]["findings"]] == []
 
 
 def reasons(lab: Lab) -> list[str]:
