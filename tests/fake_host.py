@@ -20,7 +20,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import (
     IPsecError,
     KernelError,
 )
-from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Fault, Trial
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, matches
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import (
     Answer,
@@ -172,6 +172,8 @@ class FakeHost:
         self.trial: Trial | None = None
         """What a trial in the sandbox brings; None: every connection is loaded."""
         self.sandbox_error: str | None = None
+        self.remembered: tuple[dict[str, tuple[int, str] | None], tuple[Fault, ...]] | None = None
+        """What the last trial saw, and found."""
         self.chains: list[str] = ["inet filter input"]
         """Base chains of nftables on the hook input."""
         self.openings: tuple[Opening, ...] = ()
@@ -670,6 +672,16 @@ class FakeSandbox:
         self._fake.calls.append("load")
         status = "".join(f'"{name}": 192.0.2.1...192.0.2.9; unrouted;\n' for name in conf.names())
         return self._fake.trial or Trial("sandbox", started=True, status=status)
+
+    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+        self._fake.remembered = (self._seen(conf), found)
+
+    def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:
+        seen, found = self._fake.remembered or (None, ())
+        return found if seen == self._seen(conf) else None
+
+    def _seen(self, conf: IPsecConf) -> dict[str, tuple[int, str] | None]:
+        return {path: self._fake.files.get(path) for path in (*conf.files, "/etc/ipsec.secrets")}
 
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         self._fake.calls.append("check_only")

@@ -114,7 +114,7 @@ class LocalBaseline:
 
     def _write(self, process: Process, said: Said) -> None:
         # a reload's own, which a module that changes nothing does without
-        from ._unread import write_stamp
+        from ._stamp import write_stamp
 
         write_stamp(self._stamp, json.dumps({"pluto": _identity(process), **said._asdict()}))
 

@@ -12,9 +12,9 @@ import typing as t
 from ._candidate import BACKUP, Candidate, Difference, File, difference, secrets_in
 from ._confirm import arm
 from ._errors import ConfigError, DependencyError, IPsecError, VerifyError, after_changes
-from ._faults import CURES, Fault, Trial, faults
+from ._faults import CURES, Fault, Method, Trial, faults
 from ._ipsec_conf import IPsecConf, read_conf
-from ._record import RECORD, as_it_is, as_it_was, differs, forget, record, recorded
+from ._record import RECORD, as_it_is, as_it_was, differs, forget, kept, record, recorded
 
 if t.TYPE_CHECKING:
     from ._config_host import ConfigHost
@@ -59,9 +59,15 @@ class Installation:
     changes: tuple[File, ...]
     """The files that were not as they are to be."""
     difference: Difference
-    trial: Trial
+    method: Method = "none"
+    """How it was tried."""
+    found: tuple[Fault, ...] = ()
+    """What is wrong with it, whatever the task accepts."""
     faults: tuple[Fault, ...] = ()
+    """The same, with what the task accepts as warnings."""
     backups: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+    """The parts of the record of which there is anything."""
     confirm_timeout: int | None = None
     """Seconds until it, or a former one that nobody has confirmed, is taken back; None: it stays."""
 
@@ -72,7 +78,7 @@ class Installation:
             "changed": bool(self.changes),
             "files": [file.path for file in self.changes],
             "backups": list(self.backups),
-            "preflight": self.trial.method,
+            "preflight": self.method,
             "findings": [report(fault) for fault in self.faults],
             "warnings": [f"{fault.message}; {fault.cure}" for fault in self.faults],
             "connections": {
@@ -86,6 +92,7 @@ class Installation:
             "secrets_changed": diff.secrets,
             "impact": list(diff.impact()),
             "confirm_timeout": self.confirm_timeout,
+            "recorded": list(self.recorded),
             "diff": [_diff(file, old) for file, old in zip(self.changes, self.before)],
         }
 
@@ -134,7 +141,10 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
             with after_changes(bool(tried.changes)):
                 gone = forget(host.files, purged)
             backups = tuple(backup for backup in backups if backup not in gone)
-        return dataclasses.replace(tried, backups=backups)
+        if tried.method == "sandbox":
+            candidate = _resolved(proposal.candidate, host)
+            host.sandbox.remember(candidate, read_conf(host.files, candidate.config), tried.found)
+        return dataclasses.replace(tried, backups=backups, recorded=kept(host.files))
 
 
 def _to_confirm(tried: Installation, purged: tuple[str, ...], proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:
@@ -168,7 +178,7 @@ def restore(config: str, host: ConfigHost, timeout: float, *, check_mode: bool) 
             host.rollback.forget()
             if host.rollback.pending() is not None:
                 host.rollback.disarm()
-        return found
+        return dataclasses.replace(found, recorded=kept(host.files))
 
 
 def _tidy(files: tuple[File, ...], host: ConfigHost, keep: int) -> None:
@@ -183,7 +193,7 @@ def _restoration(config: str, host: ConfigHost) -> Installation:
         dataclasses.replace(file, path=path, text=None) for file in olds for path in host.files.glob(file.backups)
     ]
     candidate = Candidate(host.files.real(config), (*olds, *backups))
-    return _comparison(candidate, host, Trial("none"))
+    return dataclasses.replace(_comparison(candidate, host), recorded=_kept(host, files=False))
 
 
 def _installed(found: Installation, host: ConfigHost, keep: int) -> tuple[str, ...]:
@@ -207,8 +217,8 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     if host.pluto.program() is None:
         raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
+    named = {file.path for file in candidate.files}
     if proposal.purge:
-        named = {file.path for file in candidate.files}
         olds = (as_it_was(path, was) for path, was in recorded(host.files, "files").items() if path not in named)
         candidate = Candidate(candidate.config, (*olds, *candidate.files))
     after_files = candidate.over(host.files)
@@ -217,37 +227,57 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
         raise ConfigError(
             f"{candidate.config} does not exist, and is not among what is to be installed; give content or src"
         )
-    trial = _try(proposal, candidate, after, host)
-    hidden: set[str] = set()
-    for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
-        for text in (host.files.read(path), after_files.read(path)):
-            hidden |= secrets_in(text or "")
-    found = tuple(
-        dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault
-        for fault in (*_without_sandbox(trial), *faults(after, trial, hidden))
-    )
-    _refuse(found, proposal)
-    compared = _comparison(candidate, host, trial)
+    compared = _judged(_comparison(candidate, host), proposal, candidate, after, host)
+    stay = {path for path in recorded(host.files, "files") if path in named or not proposal.purge}
+    compared = dataclasses.replace(compared, recorded=_kept(host, files=bool(stay or (proposal.record and named))))
+    _refuse(compared.faults, proposal)
     pending = host.rollback.pending()
     if not compared.changes:
         # what a former run left unconfirmed is in place, and is taken back all the same
         left = None if pending is None else max(1, int(pending.until - host.clock.epoch()))
-        return dataclasses.replace(compared, faults=found, confirm_timeout=left)
+        return dataclasses.replace(compared, confirm_timeout=left)
     if proposal.confirm_timeout is None and pending is not None:
         raise ConfigError(
             "the configuration before this one still waits to be confirmed, nothing was changed; "
             "confirm it with state confirmed, or wait until it is taken back, or give confirm_timeout here too"
         )
-    return dataclasses.replace(compared, faults=found, confirm_timeout=proposal.confirm_timeout)
+    return dataclasses.replace(compared, confirm_timeout=proposal.confirm_timeout)
 
 
-def _comparison(candidate: Candidate, host: ConfigHost, trial: Trial) -> Installation:
+def _judged(
+    compared: Installation, proposal: Proposal, candidate: Candidate, after: IPsecConf, host: ConfigHost
+) -> Installation:
+    """With what is wrong with it, by a trial, or where it is installed already by a former one."""
+    found = host.sandbox.known(after) if proposal.preflight == "auto" and not compared.changes else None
+    method: Method = "known"
+    if found is None:
+        trial = _try(proposal, candidate, after, host)
+        method, after_files = trial.method, candidate.over(host.files)
+        hidden: set[str] = set()
+        for path in (*proposal.secrets, *(file.path for file in candidate.files if file.secret)):
+            for text in (host.files.read(path), after_files.read(path)):
+                hidden |= secrets_in(text or "")
+        found = (*_without_sandbox(trial), *faults(after, trial, hidden))
+    accepted = tuple(
+        dataclasses.replace(fault, severity="warning") if fault.id in proposal.accept else fault for fault in found
+    )
+    return dataclasses.replace(compared, method=method, found=found, faults=accepted)
+
+
+def _comparison(candidate: Candidate, host: ConfigHost) -> Installation:
     """How the candidate differs from what is there."""
     before, after = read_conf(host.files, candidate.config), read_conf(candidate.over(host.files), candidate.config)
     changes = tuple(file for file in candidate.files if differs(host.files, file))
     olds = tuple(as_it_was(file.path, as_it_is(host.files, file)) for file in changes)
     secrets = any(_holds_secrets(file, old) and file.text != old.text for file, old in zip(changes, olds))
-    return Installation(olds, changes, difference(before, after, secrets=secrets, groups=_groups(changes)), trial)
+    compared = difference(before, after, secrets=secrets, groups=_groups(changes))
+    return Installation(olds, changes, compared)
+
+
+def _kept(host: ConfigHost, *, files: bool) -> tuple[str, ...]:
+    """The parts of which anything is recorded, if of files there is."""
+    others = {part for part in kept(host.files) if part != "files"}
+    return tuple(sorted({*others, "files"} if files else others))
 
 
 def _groups(changes: tuple[File, ...]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ._host import Host
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, File, Overlay
     from ._confirm import Pending
-    from ._faults import Trial
+    from ._faults import Fault, Trial
     from ._ipsec_conf import IPsecConf
 
 
@@ -55,6 +55,12 @@ class Sandbox(t.Protocol):
 
         DependencyError when the sandbox does not work or does not end in `timeout` seconds.
         """
+
+    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+        """Remember what the last `load` has found of this candidate, which is installed now."""
+
+    def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:
+        """What was found of the installed configuration; None unless all that the trial saw is still as it was then."""
 
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         """Let the parser alone look at the candidate; `reason` is why there is no sandbox, empty if none is wanted."""

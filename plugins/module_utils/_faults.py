@@ -21,7 +21,7 @@ from ._secrecy import NOT_SHOWN, QUOTING, first_words, safe_text
 from ._whack import LOADED_AUTO, canonical_auto, parent, parse_status
 
 Severity = t.Literal["error", "warning"]
-Method = t.Literal["sandbox", "static", "none"]
+Method = t.Literal["sandbox", "static", "known", "none"]
 
 AT_ONCE_AUTO = ("start", "ondemand")
 """Values of auto= with which a connection is of no use unless it is oriented."""

@@ -90,6 +90,8 @@ class IPsecConf:
     sections: tuple[Section, ...] = ()
     missing: tuple[tuple[str, Place], ...] = ()
     """Includes of one file that is not there. (One with wildcards may match nothing.)"""
+    files: tuple[str, ...] = ()
+    """All that was read, in that order; the first is ipsec.conf, whether it is there or not."""
 
     @functools.cached_property
     def conns(self) -> tuple[Section, ...]:
@@ -169,7 +171,7 @@ def read_conf(source: Source, path: str) -> IPsecConf:
     """Read the file and all it includes; an empty configuration when there is no file."""
     reader = _Reader(source)
     reader.read(path, ())
-    return IPsecConf(tuple(reader.sections), tuple(reader.missing))
+    return IPsecConf(tuple(reader.sections), tuple(reader.missing), tuple(dict.fromkeys(reader.files)))
 
 
 class _Reader:
@@ -177,12 +179,12 @@ class _Reader:
         self._source = source
         self.sections: list[Section] = []
         self.missing: list[tuple[str, Place]] = []
-        self._files = 0
+        self.files: list[str] = []
 
     def read(self, path: str, above: tuple[str, ...]) -> None:
         """`above` are the files that include it, one the other."""
         section: Section | None = None
-        self._files += 1
+        self.files.append(path)
         for number, line in enumerate((self._source.read(path) or "").split("\n"), 1):
             here = Place(path, number)
             header = _HEADER.match(_COMMENT.sub("", line).rstrip())
@@ -205,7 +207,7 @@ class _Reader:
             self.missing.append((pattern, place))
         for path in found:
             # one that includes itself ends pluto, which says so
-            if path not in above and len(above) <= INCLUDE_DEPTH and self._files < INCLUDES:
+            if path not in above and len(above) <= INCLUDE_DEPTH and len(self.files) < INCLUDES:
                 self.read(path, above)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ._unread import write_stamp
+from ._stamp import write_stamp
 
 if t.TYPE_CHECKING:
     from ._model import Process

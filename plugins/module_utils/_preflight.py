@@ -11,6 +11,9 @@ connections are added, not routed or initiated.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -20,11 +23,13 @@ import tarfile
 import typing as t
 
 from ._candidate import File
+from ._clock import SystemClock
 from ._errors import ConfigError, DependencyError, understood
-from ._faults import Trial
+from ._faults import Fault, Trial
 from ._ipsec_conf import INCLUDE_DEPTH
 from ._secrecy import safe_text
 from ._settings import config_setup
+from ._stamp import group_files, secret_files, signature, write_stamp
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, Overlay
@@ -38,6 +43,19 @@ HOME = "/run/xswan"
 HIDDEN_FOLDERS = ("/run", "/var/run", "/proc", "/sys", "/dev")
 """Folders that the sandbox has anew, so no file of the candidate can be in them."""
 NSS_FILES = ("cert9.db", "key4.db", "pkcs11.txt")
+STAMP = "/run/xswan-ipsec.trial"
+"""What the last trial found of what was installed then, and a signature of all that it saw; a boot makes it void."""
+GOOD_FOR = 86_400.0
+"""Seconds that this holds, for certificates run out though nothing changes."""
+NSS_FOLDERS = ("/var/lib/ipsec/nss", "/etc/ipsec.d")
+"""Where databases are without `nssdir=`."""
+NSS_POLICY = "/etc/crypto-policies/back-ends/nss.config"
+"""Which algorithms NSS may have."""
+PROGRAMS = tuple(
+    f"{folder}/ipsec/{program}"
+    for folder in ("/usr/libexec", "/usr/lib", "/usr/local/libexec", "/usr/local/lib")
+    for program in ("pluto", "addconn", "whack")
+)
 OWN_DEVICE = re.compile(r"^ipsec\d+$")
 """Devices that pluto makes itself; in the sandbox it may want to make them too."""
 
@@ -127,8 +145,11 @@ say end
 class Unshared:
     """See the port `Sandbox`."""
 
-    def __init__(self, commands: CommandsApart) -> None:
+    def __init__(self, commands: CommandsApart, stamp: str = STAMP) -> None:
         self._commands = commands
+        self._stamp = stamp
+        self._sight = ""
+        """What `load` has seen besides the candidate's files."""
 
     def check(self) -> None:
         """See Sandbox.check."""
@@ -142,13 +163,39 @@ class Unshared:
         for path in (*(file.path for file in candidate.files), candidate.config, f"{nssdir}/."):
             if path.startswith(tuple(f"{folder}/" for folder in HIDDEN_FOLDERS)) or path.count("/") < 2:
                 raise DependencyError(f"{path} is in a folder that the sandbox cannot cover")
-        mark = secrets.token_hex(16)
+        mark, network = secrets.token_hex(16), self._network()
+        self._sight = sight(conf, network, but={file.path for file in candidate.files})
         done = self._commands.run_apart(
             *("sh", "-c", _SCRIPT, "xswan-ipsec-trial", mark, HOME, nssdir, candidate.config),
             timeout=timeout,
-            data=self._archive(candidate, nssdir, conf.names()),
+            data=_archive(candidate, nssdir, {"names": "".join(f"{name}\n" for name in conf.names()), **network}),
         )
         return parse_trial(mark, done)
+
+    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+        """See Sandbox.remember."""
+        # what cannot be remembered is tried again
+        with contextlib.suppress(OSError, DependencyError):
+            network = self._network()
+            if sight(conf, network, but={file.path for file in candidate.files}) == self._sight:
+                told = [dataclasses.asdict(fault) for fault in found]
+                noted = {"sight": sight(conf, network), "time": SystemClock().epoch(), "found": told}
+                write_stamp(self._stamp, json.dumps(noted))
+
+    def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:
+        """See Sandbox.known."""
+        try:
+            with open(self._stamp, encoding="utf-8") as file:
+                noted = json.load(file)
+            if 0 <= SystemClock().epoch() - noted["time"] < GOOD_FOR and noted["sight"] == sight(conf, self._network()):
+                return tuple(Fault(**fault) for fault in noted["found"])
+        except FileNotFoundError:
+            pass  # never tried since the boot
+        except (ValueError, KeyError, TypeError):
+            pass  # written by nobody of ours
+        except DependencyError:
+            pass  # the trial says it too
+        return None
 
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:
         """See Sandbox.check_only."""
@@ -174,34 +221,16 @@ class Unshared:
             raise DependencyError("the default of nssdir is not known: `ipsec addconn --configsetup` does not tell it")
         return nssdir
 
-    def _archive(self, candidate: Candidate, nssdir: str, connections: tuple[str, ...]) -> bytes:
-        folders = Shadows()
-        for file in (*candidate.files, File(f"{nssdir}/{NSS_FILES[0]}.new", None)):
-            folders.put(file)
-        links = {family: self._links(family) for family in "46"}
-        names = {link["ifname"] for found in links.values() for link in found}
-        files = {
-            "names": "".join(f"{name}\n" for name in connections),
-            "shadowed": "".join(f"{number} {path}\n" for path, number in sorted(folders.numbers.items())),
-            "devices": "".join(f"{line}\n" for line in device_commands(names)),
-            **{f"network{family}": "".join(f"{line}\n" for line in self._network(family, links)) for family in "46"},
-        }
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            for name, text in files.items():
-                _add(tar, tarfile.TarInfo(name), text)
-            folders.write(tar)
-        return archive.getvalue()
-
-    def _links(self, family: str) -> list[dict[str, t.Any]]:
+    def _network(self) -> dict[str, str]:
+        """By the script's name for them, files of commands for ip(8): the host's devices, addresses, default routes."""
         with understood(LISTED, DependencyError):
-            return [link for link in links_up(self._ip(family, "addr", "show")) if isinstance(link["ifname"], str)]
-
-    def _network(self, family: str, links: dict[str, list[dict[str, t.Any]]]) -> t.Iterator[str]:
-        """Commands for ip(8) that give a network namespace the host's addresses and default routes."""
-        with understood(LISTED, DependencyError):
-            yield from address_commands(links[family])
-            yield from route_commands(self._ip(family, "route", "show", "default"))
+            links = {family: links_up(self._ip(family, "addr", "show")) for family in "46"}
+            names = {link["ifname"] for found in links.values() for link in found if isinstance(link["ifname"], str)}
+            commands = {"devices": list(device_commands(names))}
+            for family in "46":
+                routes = self._ip(family, "route", "show", "default")
+                commands[f"network{family}"] = [*address_commands(links[family]), *route_commands(routes)]
+        return {name: "".join(f"{line}\n" for line in lines) for name, lines in commands.items()}
 
     def _ip(self, family: str, *words: str) -> list[dict[str, t.Any]]:
         done = self._commands.run("ip", "-json", f"-{family}", *words, timeout=20)
@@ -209,6 +238,22 @@ class Unshared:
             raise DependencyError(f"ip(8) does not tell the host's addresses: {done.reason}")
         with understood(LISTED, DependencyError):
             return [dict(entry) for entry in json.loads(done.out or "[]")]
+
+
+def sight(conf: IPsecConf, network: t.Mapping[str, str], *, but: t.Container[str] = ()) -> str:
+    """A signature of all that a trial of the installed files of this configuration sees, `but` these files."""
+    setup = conf.setup()
+    folders = {*NSS_FOLDERS, setup.get("nssdir", NSS_FOLDERS[0])}
+    paths = (
+        *conf.files,
+        *secret_files(setup.get("secretsfile", "/etc/ipsec.secrets")),
+        *group_files(setup.get("ipsecdir", "/etc/ipsec.d")),
+        *(f"{folder}/{name}" for folder in sorted(folders) for name in NSS_FILES),
+        NSS_POLICY,
+        *PROGRAMS,
+    )
+    seen = signature(tuple(path for path in paths if path not in but and os.path.exists(path)))
+    return hashlib.sha256(json.dumps([seen, *sorted(network.items())]).encode()).hexdigest()
 
 
 def links_up(links: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
@@ -299,6 +344,19 @@ class Shadows:
                     link = os.readlink(entry.path) if entry.is_symlink() else f"{HOME}/original/{number}/{entry.name}"
                     self._links[f"shadow/{number}/{entry.name}"] = link
         return f"shadow/{self.numbers[path]}"
+
+
+def _archive(candidate: Candidate, nssdir: str, files: t.Mapping[str, str]) -> bytes:
+    folders = Shadows()
+    for file in (*candidate.files, File(f"{nssdir}/{NSS_FILES[0]}.new", None)):
+        folders.put(file)
+    shadowed = "".join(f"{number} {path}\n" for path, number in sorted(folders.numbers.items()))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, text in {**files, "shadowed": shadowed}.items():
+            _add(tar, tarfile.TarInfo(name), text)
+        folders.write(tar)
+    return archive.getvalue()
 
 
 def _add(tar: tarfile.TarFile, entry: tarfile.TarInfo, text: str) -> None:

@@ -35,11 +35,17 @@ def recorded(files: Files, part: Part) -> dict[str, t.Any]:
     return found
 
 
+def kept(files: Files) -> tuple[Part, ...]:
+    """The parts of which anything is recorded, sorted."""
+    found = _read(files)
+    return tuple(part for part in sorted(FORMS) if found.get(part))
+
+
 def record(files: Files, part: Part, content: dict[str, t.Any]) -> None:
     """Replace this part of the record; nothing is written when it is that already."""
     before = _read(files)
     after = {**before, part: content}
-    left = {name: kept for name, kept in sorted(after.items()) if kept}
+    left = {name: found for name, found in sorted(after.items()) if found}
     if left != before:
         text = json.dumps(left, indent=1, sort_keys=True) + "\n" if left else None
         files.install((File(RECORD, text, secret=True),), 0)
@@ -77,7 +83,7 @@ def _read(files: Files) -> dict[str, dict[str, t.Any]]:
     if text is None:
         return {}
     with understood(RECORD, ConfigError, CURE):
-        return {str(name): dict(kept) for name, kept in json.loads(text).items()}
+        return {str(name): dict(found) for name, found in json.loads(text).items()}
 
 
 def _files(kept: dict[str, t.Any]) -> None:

@@ -22,7 +22,8 @@ from ._outdated import note_connection, outdated
 from ._pluto import ANSWER_TIMEOUT, LocalPluto
 from ._rehearsal import SECRETS, held, rehearse
 from ._reload import Reload
-from ._unread import STAMPS, changed, group_files, note, secret_files, signature
+from ._stamp import group_files, secret_files, signature
+from ._unread import STAMPS, changed, note
 from ._whack import parse_status
 
 if t.TYPE_CHECKING:

@@ -16,6 +16,8 @@ description:
   - Only when nothing is wrong are the files replaced, all or none. Otherwise nothing on the gateway has changed.
   - The pluto that runs takes no notice of the trial, nor of the new files. It has to be told to take them over.
   - With no file given, the installed configuration is tried, and nothing changes.
+  - What a trial has found of the files that were installed then is remembered in C(/run), and holds for a day, or until
+    anything changes that the trial has seen. So a run that has nothing to install is cheap.
   - It needs root on the gateway, so use C(become) where the connection is not made by root.
 extends_documentation_fragment:
   - xswan.ipsec.attributes
@@ -110,8 +112,9 @@ options:
   preflight:
     description:
       - V(auto) tries the candidate in a sandbox. Where the gateway does not allow one, for example a container without
-        the right to make namespaces, it warns, and only checks the syntax as V(static) does.
-      - V(sandbox) fails where there can be no sandbox.
+        the right to make namespaces, it warns, and only checks the syntax as V(static) does. What is installed already
+        is not tried again while a former trial of it holds.
+      - V(sandbox) has a trial in any case, and fails where there can be no sandbox.
       - V(static) lets the program's parser look at the candidate, and reads it for what is there twice or missing.
         Bad algorithms, subnets and certificates are not found.
     type: str
@@ -232,7 +235,9 @@ backups:
   elements: str
   sample: [/etc/ipsec.conf.20261123T171500.123456Z~]
 preflight:
-  description: How the candidate was tried, V(sandbox) or V(static), or V(none) with O(state=absent).
+  description:
+    - How the candidate was tried, V(sandbox) or V(static), or V(none) with O(state=absent).
+    - V(known) when it is installed already, and a former trial of it still holds. RV(findings) are those of that trial.
   returned: success
   type: str
   sample: sandbox
@@ -295,6 +300,14 @@ confirm_timeout:
   returned: success
   type: int
   sample: 120
+recorded:
+  description:
+    - Of what this gateway has a record of how it was before this collection changed it, any of V(certificates),
+      V(files), V(firewall) and V(sysctl). What is not among them need not be put back.
+  returned: success
+  type: list
+  elements: str
+  sample: [files, sysctl]
 error:
   description:
     - What kind of failure it was, and details of it. The types are those of RV(xswan.ipsec.ipsec_setup#module:error).

@@ -69,11 +69,12 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._rollback import Local
 from ansible_collections.xswan.ipsec.plugins.module_utils._script import find_restarters
 from ansible_collections.xswan.ipsec.plugins.module_utils._script import parse_status as parse_script_status
 from ansible_collections.xswan.ipsec.plugins.module_utils._settings import config_setup
+from ansible_collections.xswan.ipsec.plugins.module_utils._stamp import secret_files
 from ansible_collections.xswan.ipsec.plugins.module_utils._status import report
 from ansible_collections.xswan.ipsec.plugins.module_utils._sysctl import settle as settle_sysctl
 from ansible_collections.xswan.ipsec.plugins.module_utils._system import parse_priority
 from ansible_collections.xswan.ipsec.plugins.module_utils._systemd import SystemdLauncher
-from ansible_collections.xswan.ipsec.plugins.module_utils._unread import changed, secret_files
+from ansible_collections.xswan.ipsec.plugins.module_utils._unread import changed
 from ansible_collections.xswan.ipsec.plugins.module_utils._whack import (
     holds_sas,
     parse_auto,
@@ -438,8 +439,7 @@ def _klips_check(folder: Path) -> t.Callable[[str], object]:
 
 
 def _ip_json(text: str) -> object:
-    sandbox = Unshared(Says(text))
-    return list(sandbox._network("4", {"4": sandbox._links("4")}))
+    return Unshared(Says(text))._network()
 
 
 def _script_status(text: str) -> object:

@@ -25,7 +25,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._clock import SystemCl
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import LocalCommands
 from ansible_collections.xswan.ipsec.plugins.module_utils._config_host import ConfigHost
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError
-from ansible_collections.xswan.ipsec.plugins.module_utils._faults import faults
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Fault, faults
 from ansible_collections.xswan.ipsec.plugins.module_utils._install import LocalFiles
 from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Listing
@@ -347,7 +347,7 @@ def check_files(world: World) -> None:
 
 
 def check_sandbox(world: World) -> None:
-    """A pluto loads the candidate, and none is there for the host."""
+    """A pluto loads the candidate, and none is there for the host. What it found holds for what it has seen."""
     host = world.host
     host.sandbox.check()
     text = "conn contract\n    left=%defaultroute\n    right=192.0.2.9\n    authby=secret\n    auto=start\n"
@@ -357,6 +357,14 @@ def check_sandbox(world: World) -> None:
     assert (trial.method, trial.checked, trial.started) == ("sandbox", 0, True)
     assert parse_status(trial.status, "").connections == ("contract",)
     assert faults(conf, trial) == ()
+    before = host.files.read(host.pluto.config)
+    found = (Fault("remark", "warning", "a word"),)
+    host.files.install(candidate.files, 0)
+    conf = read_conf(host.files, host.pluto.config)
+    host.sandbox.remember(candidate, conf, found)
+    assert host.sandbox.known(conf) == found
+    host.files.install((File(host.pluto.config, before),), 0)
+    assert host.sandbox.known(read_conf(host.files, host.pluto.config)) is None
     assert host.sandbox.check_only(candidate, candidate.over(host.files), "why").reason == "why"
     check_stopped(world)
 

@@ -138,7 +138,7 @@ journalctl -q --no-pager | grep -c "Starting Pluto"
 echo end
 """
 """All that a trial must leave as it is, and the files in which time is written."""
-LIVELY = "^/run/(log|systemd|user|utmp|sudo|xswan-ipsec.lock|udev|dbus)|^/run$|^/etc$|^/run/sshd"
+LIVELY = "^/run/(log|systemd|user|utmp|sudo|xswan-ipsec.(lock|trial)|udev|dbus)|^/run$|^/etc$|^/run/sshd"
 
 
 class Truth(t.NamedTuple):
@@ -221,12 +221,43 @@ def ring(own_lab: c.Callable[[Path, str], Lab]) -> Lab:
 
 
 def test_the_second_run_changes_nothing(ring: Lab) -> None:
+    """With another trial, and without one, for nothing has changed since the one before."""
     before = truths(ring)
     with Ping(ring):
-        for result in configure(ring, tunnels(ring), secrets=SECRETS).values():
-            assert result["failed"] is False, result
-            assert (result["changed"], result["files"], result["impact"]) == (False, [], [])
+        for options in ({"preflight": "sandbox"}, {}):
+            for result in configure(ring, tunnels(ring), secrets=SECRETS, **options).values():
+                assert result["failed"] is False, result
+                assert (result["changed"], result["files"], result["impact"]) == (False, [], [])
+                assert result["preflight"] == options.get("preflight", "known")
     assert truths(ring) == before
+
+
+def test_what_a_trial_has_seen_must_be_as_it_was(ring: Lab) -> None:
+    """A new trial comes with another address, database, file of secrets and program, and with the next boot's /run."""
+    changes = (
+        "ip address add 198.51.100.200/32 dev lo",
+        "ip address del 198.51.100.200/32 dev lo",
+        "touch /var/lib/ipsec/nss/cert9.db",
+        "echo >/etc/ipsec.d/one.secrets",
+        "rm /etc/ipsec.d/one.secrets",
+        "touch /usr/libexec/ipsec/addconn",
+        "rm /run/xswan-ipsec.trial",
+    )
+    included = {"secrets": f"include /etc/ipsec.d/*.secrets\n{SECRETS}"}
+    try:
+        configure(ring, tunnels(ring), backups=0, **included)
+        for change in changes:
+            for gateway in ring.gateways.values():
+                gateway.run(change)
+            for preflight in ("sandbox", "known"):
+                for name, result in configure(ring, tunnels(ring), **included).items():
+                    assert (result["failed"], result["changed"], result["preflight"]) == (False, False, preflight), (
+                        name,
+                        change,
+                        result,
+                    )
+    finally:
+        configure(ring, tunnels(ring), secrets=SECRETS, backups=0)
 
 
 def refused(lab: Lab, texts: dict[str, str] | str, **args: t.Any) -> dict[str, set[tuple[str, t.Any, t.Any]]]:
@@ -363,6 +394,10 @@ def test_where_no_sandbox_is_allowed_it_warns(ring: Lab) -> None:
     try:
         for gateway in ring.gateways.values():
             gateway.run("echo 0 >/proc/sys/user/max_net_namespaces")
+        for result in configure(ring, tunnels(ring), secrets=SECRETS).values():
+            assert (result["failed"], result["changed"], result["preflight"]) == (False, False, "known")
+        for gateway in ring.gateways.values():
+            gateway.run("rm /run/xswan-ipsec.trial")
         for result in configure(ring, tunnels(ring), secrets=SECRETS).values():
             assert result["failed"] is False, result
             assert (result["changed"], result["preflight"]) == (False, "static")

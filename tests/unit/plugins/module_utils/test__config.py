@@ -65,6 +65,50 @@ def test_a_good_candidate_is_installed_and_the_second_run_finds_nothing_to_do(fa
     assert (again["changed"], again["files"], again["impact"], again["diff"]) == (False, [], [], [])
 
 
+def test_what_is_installed_is_tried_once(fake: FakeHost) -> None:
+    """Until it changes; and when that is asked for, or what was found then is to be judged by another measure."""
+    fake.trial = Trial("sandbox", started=True, status=STATUS, said="a word of warning")
+    wanted = proposal(config(GOOD + " ike=aes256\n"))
+    first = done(fake, wanted)
+    again = done(fake, wanted)
+    assert (first.method, again.method, again.faults) == ("sandbox", "known", first.faults)
+    assert fake.calls.count("load") == 1
+    assert [done(fake, proposal(), check_mode=mode).method for mode in (True, False)] == ["known"] * 2
+    with pytest.raises(ConfigError, match="a word of warning"):
+        done(fake, proposal(strict=True))
+    assert fake.calls.count("load") == 1
+    assert done(fake, proposal(preflight="sandbox")).method == "sandbox"
+    fake.files[SECRETS] = (0o600, "")
+    assert [done(fake, wanted, check_mode=mode).method for mode in (True, False, False)] == ["sandbox"] * 2 + ["known"]
+
+
+def test_what_is_accepted_once_is_not_accepted_for_ever(fake: FakeHost) -> None:
+    fake.trial = Trial("sandbox", started=True, log=REFUSED)
+    wanted = proposal(config(GOOD + " ike=foo\n"), accept=frozenset({"bad-algorithm"}))
+    assert [done(fake, wanted).method for _run in range(2)] == ["sandbox", "known"]
+    with pytest.raises(ConfigError, match="connection one is not loaded"):
+        done(fake, proposal())
+
+
+def test_where_there_is_no_sandbox_nothing_is_remembered(fake: FakeHost) -> None:
+    fake.sandbox_error = "no namespaces"
+    assert [done(fake, proposal()).method for _run in range(2)] == ["static"] * 2
+
+
+def test_the_result_tells_of_what_there_is_a_record(fake: FakeHost) -> None:
+    """Which a role asks that would have to call modules for nothing else; check mode foretells it."""
+    fake.files[RECORD] = (0o600, json.dumps({"sysctl": {"before": {}, "ours": {}}, "firewall": {"chain": "inet a b"}}))
+    runs = (
+        (proposal(config(GOOD)), ["firewall", "sysctl"]),
+        (proposal(config(GOOD), record=True), ["files", "firewall", "sysctl"]),
+        (proposal(config(GOOD), purge=True), ["files", "firewall", "sysctl"]),
+        (proposal(purge=True), ["firewall", "sysctl"]),
+    )
+    for wanted, parts in runs:
+        for check_mode in (True, False):
+            assert done(fake, wanted, check_mode=check_mode).to_result()["recorded"] == parts
+
+
 @pytest.mark.parametrize(("mode", "shown"), [(0o600, False), (0o400, False), (-1, False), (0o644, True)])
 def test_what_only_root_could_read_is_not_shown_when_it_is_removed(fake: FakeHost, mode: int, shown: bool) -> None:
     """Nobody says of a file that goes that it holds secrets. Of one that is not root's the mode says nothing (-1)."""

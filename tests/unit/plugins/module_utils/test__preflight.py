@@ -3,16 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import collections.abc as c
 import io
+import json
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _preflight
 from ansible_collections.xswan.ipsec.plugins.module_utils._candidate import Candidate, File
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import DependencyError
-from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf
+from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Fault
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, Parameter, Place, Section
 from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
     Shadows,
     Unshared,
@@ -21,6 +26,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._preflight import (
     links_up,
     parse_trial,
     route_commands,
+    sight,
 )
 
 
@@ -75,6 +81,133 @@ def test_a_program_that_does_not_tell_its_defaults_is_named(done: Completed, mes
 
     with pytest.raises(DependencyError, match=message):
         Unshared(Program()).load(Candidate("/etc/ipsec.conf", ()), IPsecConf(), 1)
+
+
+class Address:
+    """An `ip` that tells of one device with this address, in each family."""
+
+    def __init__(self, address: str = "192.0.2.1") -> None:
+        self.address = address
+
+    def run(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+        told = f'[{{"ifname": "eth0", "flags": ["UP"], "addr_info": [{{"family": "inet", "local": "{self.address}"'
+        return Completed(argv, 0, f'{told}, "prefixlen": 24}}]}}]' if argv[-1] == "show" else "[]", "")
+
+    run_apart = run
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> IPsecConf:
+    """A configuration whose files, secrets, policy groups and NSS database are in one folder."""
+    for name in ("ipsec.conf", "ipsec.secrets", "more.conf", "cert9.db", "policies/private"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("include more.*\n")
+    place = Place(f"{tmp_path}/ipsec.conf", 1)
+    keys = {"nssdir": f"{tmp_path}", "secretsfile": f"{tmp_path}/ipsec.secrets", "ipsecdir": f"{tmp_path}"}
+    setup = Section("config", "setup", place, [Parameter(key, value, place) for key, value in keys.items()])
+    return IPsecConf((setup,), files=(f"{tmp_path}/ipsec.conf", f"{tmp_path}/more.conf"))
+
+
+FOUND = (Fault("remark", "warning", "a word", said="a word"),)
+
+
+def remembering(tmp_path: Path, conf: IPsecConf, commands: Address) -> Unshared:
+    """A sandbox that has had a trial of these files, as they are, and remembers what that has found."""
+    sandbox = Unshared(commands, stamp=f"{tmp_path}/stamp")
+    candidate = Candidate(conf.files[0], (File(conf.files[0], ""),))
+    with pytest.raises(DependencyError, match="came to no end"):
+        sandbox.load(candidate, conf, 1)
+    (tmp_path / "ipsec.conf").write_text("as it was tried\n")
+    sandbox.remember(candidate, conf, FOUND)
+    return sandbox
+
+
+def test_what_a_trial_has_found_is_known_to_a_later_run(installed: IPsecConf, tmp_path: Path) -> None:
+    assert Unshared(Address(), stamp=f"{tmp_path}/stamp").known(installed) is None
+    remembering(tmp_path, installed, Address())
+    assert Unshared(Address(), stamp=f"{tmp_path}/stamp").known(installed) == FOUND
+    assert (tmp_path / "stamp").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["ipsec.conf", "more.conf", "ipsec.secrets", "cert9.db", "policies/private"])
+@pytest.mark.parametrize(
+    "change", [lambda path: path.write_text("another\n"), lambda path: path.unlink(), lambda path: path.touch()]
+)
+def test_a_file_that_has_changed_since_is_tried_again(
+    installed: IPsecConf, tmp_path: Path, name: str, change: c.Callable[[Path], object]
+) -> None:
+    sandbox = remembering(tmp_path, installed, Address())
+    change(tmp_path / name)
+    assert sandbox.known(installed) is None
+
+
+def test_a_file_that_has_come_since_is_tried(installed: IPsecConf, tmp_path: Path) -> None:
+    """One more policy group, database, file of secrets; and one that the configuration includes now."""
+    for name in ("policies/clear", "key4.db", "more.secrets"):
+        sandbox = remembering(tmp_path, installed, Address())
+        (tmp_path / name).write_text("")
+        assert sandbox.known(installed) is None
+    sandbox = remembering(tmp_path, installed, Address())
+    assert sandbox.known(IPsecConf(installed.sections, files=(*installed.files, f"{tmp_path}/stamp"))) is None
+
+
+def test_other_addresses_are_tried(installed: IPsecConf, tmp_path: Path) -> None:
+    address = Address()
+    sandbox = remembering(tmp_path, installed, address)
+    address.address = "192.0.2.2"
+    assert sandbox.known(installed) is None
+
+
+def test_what_changes_during_a_trial_is_not_remembered(installed: IPsecConf, tmp_path: Path) -> None:
+    class Imports(Address):
+        def run_apart(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+            (tmp_path / "cert9.db").touch()
+            return self.run(*argv, timeout=timeout)
+
+    assert remembering(tmp_path, installed, Imports()).known(installed) is None
+
+
+def test_after_a_day_it_is_tried_again(installed: IPsecConf, tmp_path: Path) -> None:
+    """And after the clock was set back."""
+    for moved in (-86_401, 10):
+        sandbox = remembering(tmp_path, installed, Address())
+        stamp = tmp_path / "stamp"
+        noted = json.loads(stamp.read_text())
+        stamp.write_text(json.dumps({**noted, "time": noted["time"] + moved}))
+        assert sandbox.known(installed) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"time": "x", "sight": "", "found": []}'])
+def test_a_stamp_that_is_not_whole_says_nothing(installed: IPsecConf, tmp_path: Path, text: str) -> None:
+    (tmp_path / "stamp").write_text(text)
+    assert Unshared(Address(), stamp=f"{tmp_path}/stamp").known(installed) is None
+
+
+def test_where_it_cannot_be_remembered_it_is_tried_again(installed: IPsecConf, tmp_path: Path) -> None:
+    (tmp_path / "stamp.new").mkdir()
+    assert remembering(tmp_path, installed, Address()).known(installed) is None
+
+
+def test_a_host_whose_addresses_cannot_be_told_knows_nothing(installed: IPsecConf, tmp_path: Path) -> None:
+    """The trial says why."""
+
+    class Silent(Address):
+        def run(self, *argv: str, timeout: float, data: bytes = b"") -> Completed:
+            return Completed(argv, 1, "", "Operation not permitted")
+
+    remembering(tmp_path, installed, Address())
+    assert Unshared(Silent(), stamp=f"{tmp_path}/stamp").known(installed) is None
+
+
+def test_the_programs_are_part_of_the_sight(
+    installed: IPsecConf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pluto"
+    program.write_text("4.10")
+    monkeypatch.setattr(_preflight, "PROGRAMS", (str(program),))
+    before = sight(installed, {})
+    os.utime(program, (1, 1))
+    assert sight(installed, {}) != before
 
 
 def test_the_network_is_the_hosts() -> None:

@@ -13,13 +13,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process
-from ansible_collections.xswan.ipsec.plugins.module_utils._unread import (
-    changed,
-    group_files,
-    note,
-    secret_files,
-    signature,
-)
+from ansible_collections.xswan.ipsec.plugins.module_utils._stamp import group_files, secret_files, signature
+from ansible_collections.xswan.ipsec.plugins.module_utils._unread import changed, note
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ PURE_STDLIB = {
 }
 CONFIG = {
     *("_candidate", "_config", "_config_host", "_config_local", "_confirm", "_faults", "_install", "_ipsec_conf"),
-    *("_preflight", "_record", "_rollback", "_baseline"),
+    *("_preflight", "_record", "_rollback", "_baseline", "_stamp"),
 }
 """What it takes to give a gateway a configuration, or to try one out."""
 RELOAD = {"_reload", "_reload_host", "_reload_local", "_reloader", "_rehearsal", "_definitions", "_unread", "_outdated"}
