@@ -185,16 +185,15 @@ class Unshared:
     def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:
         """See Sandbox.known."""
         try:
-            with open(self._stamp, encoding="utf-8") as file:
+            with open(self._stamp, encoding="utf-8") as file, understood(self._stamp, DependencyError):
                 noted = json.load(file)
-            if 0 <= SystemClock().epoch() - noted["time"] < GOOD_FOR and noted["sight"] == sight(conf, self._network()):
-                return tuple(Fault(**fault) for fault in noted["found"])
+                age = SystemClock().epoch() - noted["time"]
+                if 0 <= age < GOOD_FOR and noted["sight"] == sight(conf, self._network()):
+                    return tuple(Fault(**fault) for fault in noted["found"])
         except FileNotFoundError:
             pass  # never tried since the boot
-        except (ValueError, KeyError, TypeError):
-            pass  # written by nobody of ours
         except DependencyError:
-            pass  # the trial says it too
+            pass  # written by nobody of ours; or the host's addresses cannot be told, which a trial says too
         return None
 
     def check_only(self, candidate: Candidate, after: Overlay, reason: str) -> Trial:

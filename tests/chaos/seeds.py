@@ -270,6 +270,9 @@ ROLLBACK = (
         indent=1,
     ),
 )
-STAMP = (f"814 1764000000.25 {'ab' * 32}",)
+STAMP = (
+    f"814 1764000000.25 {'ab' * 32}",
+    json.dumps({"sight": "ab" * 32, "time": 1764000000.25, "found": [{"id": "remark", "message": "a word"}]}),
+)
 XFRM_STAT = ("XfrmInError             \t0\nXfrmInNoStates          \t3\nXfrmOutPolError         \t0\n",)
 PRIORITIES = ("daemon.error", "local3.info", "authpriv.warning")

@@ -46,7 +46,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._devices import ipsec_
 from ansible_collections.xswan.ipsec.plugins.module_utils._facts import firewall_facts
 from ansible_collections.xswan.ipsec.plugins.module_utils._faults import Trial, faults
 from ansible_collections.xswan.ipsec.plugins.module_utils._filter import LocalFilter
-from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import read_conf
+from ansible_collections.xswan.ipsec.plugins.module_utils._ipsec_conf import IPsecConf, read_conf
 from ansible_collections.xswan.ipsec.plugins.module_utils._klips import KlipsKernel, parse_devices
 from ansible_collections.xswan.ipsec.plugins.module_utils._log import last_lines
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Answer, Loaded, Process, State
@@ -332,7 +332,8 @@ def _stamp(folder: Path) -> t.Callable[[str], object]:
 
     def read(text: str) -> object:
         _written(stamp, text)
-        return changed(Process(814, NOW + 0.25), (), str(stamp))
+        trial = Unshared(Says("[]"), stamp=str(stamp)).known(IPsecConf())
+        return [changed(Process(814, NOW + 0.25), (), str(stamp)), trial]
 
     return read
 

@@ -168,6 +168,7 @@ def test_nothing_is_named_in_vain() -> None:
 if os.environ.get("XSWAN_EXAMPLES") == "all":
 
     @pytest.mark.lab
+    @pytest.mark.timeout(5400)
     def test_examples(own_lab: c.Callable[[Path, str], Lab], tmp_path: Path) -> None:
         reader = Reader(own_lab(ROOT / "demo/lab.yml", "examples"), tmp_path)
         modules_and_guides(reader)
