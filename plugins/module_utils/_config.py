@@ -214,8 +214,6 @@ def _tried(proposal: Proposal, host: ConfigHost) -> Installation:
     unknown = proposal.accept - CURES.keys()
     if unknown:
         raise ConfigError(f"accept: there is no finding {', '.join(sorted(unknown))}; it is one of {', '.join(CURES)}")
-    if host.pluto.program() is None:
-        raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
     candidate = _resolved(proposal.candidate, host)
     named = {file.path for file in candidate.files}
     if proposal.purge:
@@ -251,6 +249,8 @@ def _judged(
     found = host.sandbox.known(after) if proposal.preflight == "auto" and not compared.changes else None
     method: Method = "known"
     if found is None:
+        if host.pluto.program() is None:
+            raise DependencyError("there is no `ipsec` command on this host; install the package libreswan")
         trial = _try(proposal, candidate, after, host)
         method, after_files = trial.method, candidate.over(host.files)
         hidden: set[str] = set()

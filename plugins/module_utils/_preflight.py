@@ -223,16 +223,15 @@ class Unshared:
     def _network(self) -> dict[str, str]:
         """By the script's name for them, files of commands for ip(8): the host's devices, addresses, default routes."""
         with understood(LISTED, DependencyError):
-            links = {family: links_up(self._ip(family, "addr", "show")) for family in "46"}
-            names = {link["ifname"] for found in links.values() for link in found if isinstance(link["ifname"], str)}
-            commands = {"devices": list(device_commands(names))}
-            for family in "46":
-                routes = self._ip(family, "route", "show", "default")
-                commands[f"network{family}"] = [*address_commands(links[family]), *route_commands(routes)]
+            links = links_up(self._ip("addr", "show"))
+            commands = {"devices": list(device_commands(link["ifname"] for link in links))}
+            for family, name in (("4", "inet"), ("6", "inet6")):
+                routes = self._ip(f"-{family}", "route", "show", "default")
+                commands[f"network{family}"] = [*address_commands(links, name), *route_commands(routes)]
         return {name: "".join(f"{line}\n" for line in lines) for name, lines in commands.items()}
 
-    def _ip(self, family: str, *words: str) -> list[dict[str, t.Any]]:
-        done = self._commands.run("ip", "-json", f"-{family}", *words, timeout=20)
+    def _ip(self, *words: str) -> list[dict[str, t.Any]]:
+        done = self._commands.run("ip", "-json", *words, timeout=20)
         if done.status != 0:
             raise DependencyError(f"ip(8) does not tell the host's addresses: {done.reason}")
         with understood(LISTED, DependencyError):
@@ -256,8 +255,8 @@ def sight(conf: IPsecConf, network: t.Mapping[str, str], *, but: t.Container[str
 
 
 def links_up(links: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Those of `ip -json addr` that pluto listens on; ip(8) prints {} for one without an address of the family."""
-    return [link for link in links if "UP" in link.get("flags", ())]
+    """Those of `ip -json addr` that pluto listens on: up, and with an address."""
+    return [link for link in links if "UP" in link.get("flags", ()) and link.get("addr_info")]
 
 
 def device_commands(names: t.Iterable[str]) -> t.Iterator[str]:
@@ -268,13 +267,13 @@ def device_commands(names: t.Iterable[str]) -> t.Iterator[str]:
         yield f"link set dev xswan{number} up"
 
 
-def address_commands(links: t.Iterable[dict[str, t.Any]]) -> t.Iterator[str]:
-    """The addresses of `ip -json addr`; those of pluto's own devices go to lo, link-local ones stay away."""
+def address_commands(links: t.Iterable[dict[str, t.Any]], family: str) -> t.Iterator[str]:
+    """A family's addresses of `ip -json addr`; those of pluto's own devices go to lo, link-local ones stay away."""
     for link in links:
         device = "lo" if OWN_DEVICE.match(link["ifname"]) else link["ifname"]
-        for address in link.get("addr_info", ()):
-            if "local" in address and address.get("scope") not in ("link", "host"):
-                nodad = " nodad" if address["family"] == "inet6" else ""
+        for address in link["addr_info"]:
+            if address["family"] == family and "local" in address and address.get("scope") not in ("link", "host"):
+                nodad = " nodad" if family == "inet6" else ""
                 yield f"addr add {address['local']}/{address['prefixlen']} dev {device}{nodad}"
 
 

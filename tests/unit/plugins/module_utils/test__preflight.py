@@ -211,8 +211,9 @@ def test_the_programs_are_part_of_the_sight(
 
 
 def test_the_network_is_the_hosts() -> None:
-    up, down = {"ifname": "eth0", "flags": ["BROADCAST", "UP"]}, {"ifname": "eth1", "flags": ["BROADCAST"]}
-    assert links_up([up, down, {}]) == [up]
+    up = {"ifname": "eth0", "flags": ["BROADCAST", "UP"], "addr_info": [{"family": "inet"}]}
+    down = {**up, "flags": ["BROADCAST"]}
+    assert links_up([up, down, {**up, "addr_info": []}, {}]) == [up]
     assert list(device_commands(["lo", "eth0", "ipsec1"])) == [
         "link add name eth0 type veth peer name xswan0",
         "link set dev eth0 up",
@@ -230,11 +231,8 @@ def test_the_network_is_the_hosts() -> None:
         },
         {"ifname": "ipsec1", "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 32}]},
     ]
-    assert list(address_commands(links)) == [
-        "addr add 192.0.2.1/24 dev eth0",
-        "addr add 2001:db8::1/64 dev eth0 nodad",
-        "addr add 10.0.0.1/32 dev lo",
-    ]
+    assert list(address_commands(links, "inet")) == ["addr add 192.0.2.1/24 dev eth0", "addr add 10.0.0.1/32 dev lo"]
+    assert list(address_commands(links, "inet6")) == ["addr add 2001:db8::1/64 dev eth0 nodad"]
     routes: list[dict[str, object]] = [
         {"dst": "default", "gateway": "192.0.2.254", "dev": "eth0", "prefsrc": "192.0.2.1", "metric": 100},
         {"dst": "default", "dev": "ppp0"},
