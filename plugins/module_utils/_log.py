@@ -101,6 +101,12 @@ def _named(commands: Commands, config: str) -> str | None:
 
 def _journal(commands: Commands, *which: str) -> list[str]:
     # the unit's, with the words of addconn; and those of a pluto that somebody else has started
-    sources = (f"_SYSTEMD_UNIT={UNIT}", "+", "_COMM=pluto")
-    done = commands.run("journalctl", "--no-pager", "--quiet", "--output=cat", *which, *sources, timeout=TIMEOUT)
-    return done.out.splitlines()
+    return journal(commands, *which, f"_SYSTEMD_UNIT={UNIT}", "+", "_COMM=pluto", timeout=TIMEOUT)
+
+
+def journal(commands: Commands, *which: str, timeout: float) -> list[str]:
+    """The lines that journalctl(1) finds, oldest first; with `--lines` the newest so many."""
+    # asked forwards, up to systemd 252 it takes the oldest when there is --since too (seen with 247 and 252, not 257)
+    options = ("--no-pager", "--quiet", "--output=cat", "--reverse")
+    done = commands.run("journalctl", *options, *which, timeout=timeout)
+    return done.out.splitlines()[::-1]

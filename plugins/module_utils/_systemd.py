@@ -105,20 +105,14 @@ class SystemdLauncher:
 
     def _log(self, about: str, since: float) -> tuple[str, ...]:
         """What was logged since then (epoch): in the unit's journal, then by pluto where logfile= sends its words."""
-        from ._log import LOG_LINES, read_own_log, telling
+        from ._log import LOG_LINES, journal, read_own_log, telling
 
-        done = self._commands.run(
-            "journalctl",
-            "--no-pager",
-            "--quiet",
-            "--output=cat",
-            f"--lines={LOG_TAIL}",
-            f"--since=@{since:.6f}",
-            f"--unit={UNIT}",
-            timeout=QUERY_TIMEOUT,
+        which = (f"--lines={LOG_TAIL}", f"--since=@{since:.6f}", f"--unit={UNIT}")
+        lines = journal(self._commands, *which, timeout=QUERY_TIMEOUT)
+        return (
+            *telling(lines, about)[-LOG_LINES:],
+            *read_own_log(self._commands, self._config, about, since),
         )
-        journal = telling(done.out.splitlines(), about)[-LOG_LINES:]
-        return (*journal, *read_own_log(self._commands, self._config, about, since))
 
     def _why(self, log: tuple[str, ...], done: Completed) -> str:
         """How the processes of a start that failed have ended, and their last words."""

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.xswan.ipsec.plugins.module_utils import _log
 from ansible_collections.xswan.ipsec.plugins.module_utils._commands import Completed
 from ansible_collections.xswan.ipsec.plugins.module_utils._log import (
+    HISTORY_LINES,
     HISTORY_TAIL,
     LOG_LINES,
+    journal,
     last_lines,
     read_history,
     read_log,
@@ -57,3 +60,30 @@ def test_a_history_is_longer_and_bounded(tmp_path: Path) -> None:
     assert sum(map(len, history)) <= HISTORY_TAIL
     assert not any("key" in line or "old" in line for line in history)
     assert read_history(Logs(tmp_path / "none"), "x", 0) == ()
+
+
+class Journalctl:
+    """What systemd 247 and 252 print of a journal of so many lines when they are asked since a time."""
+
+    def __init__(self, lines: int) -> None:
+        self.lines = [f"{number}" for number in range(lines)]
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        if argv[0] != "journalctl":
+            return Completed(argv, 0, "export configfile='x'\n", "")
+        count = next(int(word.partition("=")[2]) for word in argv if word.startswith("--lines="))
+        shown = self.lines[::-1] if "--reverse" in argv else self.lines
+        return Completed(argv, 0, "".join(f"{line}\n" for line in shown[:count]), "")
+
+
+def test_the_newest_lines_of_a_journal_count() -> None:
+    """Which come in their order."""
+    assert journal(Journalctl(5), "--since=@0", "--lines=3", timeout=1) == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize("lines", [3, HISTORY_LINES + 10])
+def test_a_history_by_the_journal_ends_with_the_newest(lines: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_log, "booted_with_systemd", lambda: True)
+    history = read_history(Journalctl(lines), "x", 0)
+    assert history[-3:] == (f"{lines - 3}", f"{lines - 2}", f"{lines - 1}")
+    assert len(history) >= min(lines, HISTORY_LINES)

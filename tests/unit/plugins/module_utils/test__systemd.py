@@ -54,11 +54,16 @@ def test_show_is_read(text: str, unit: Unit | None) -> None:
     assert parse_show(text) == unit
 
 
+def newest_first(text: str) -> Completed:
+    """What `journalctl --reverse` prints of these lines."""
+    return Completed((), 0, "".join(reversed(text.splitlines(keepends=True))), "")
+
+
 def test_a_failed_start_brings_the_log() -> None:
     commands = Scripted(
         {
             "start": Completed((), 1, "", "Job for ipsec.service failed\n"),
-            "journalctl": Completed((), 0, "Starting...\nFATAL ERROR: socket() in init_netlink()\nStarting...\n", ""),
+            "journalctl": newest_first("Starting...\nFATAL ERROR: socket() in init_netlink()\nStarting...\n"),
         }
     )
     with pytest.raises(DaemonError, match=r"failed to start; its last words: FATAL ERROR") as caught:
@@ -69,7 +74,7 @@ def test_a_failed_start_brings_the_log() -> None:
 @pytest.mark.parametrize(("about", "lines"), [("", ('"a": added', '"b": failed', "done")), ('"b"', ('"b": failed',))])
 def test_the_log_is_told_without_debug_lines_for_they_may_hold_keys(about: str, lines: tuple[str, ...]) -> None:
     text = '| secret 01 02\n"a": added\n|   "b" key 03\n"b": failed\ndone\n'
-    assert SystemdLauncher(Scripted({"journalctl": Completed((), 0, text, "")}), CONFIG).log(about) == lines
+    assert SystemdLauncher(Scripted({"journalctl": newest_first(text)}), CONFIG).log(about) == lines
 
 
 FAILED = "LoadState=loaded\nDescription=IKE for IPsec\nResult=exit-code\nActiveState=failed\n"
@@ -91,7 +96,10 @@ class Failing:
             return Completed(argv, 1, "", "Job for ipsec.service failed\n")
         if "--configsetup" in argv:
             return Completed(argv, 0, f"export logfile='{self.own}'\n" if self.own else "", "")
-        return Completed(argv, 0, {"journalctl": self.journal, "systemctl": FAILED + self.show}[argv[0]], "")
+        if argv[0] == "journalctl":
+            assert "--reverse" in argv
+            return newest_first(self.journal)
+        return Completed(argv, 0, FAILED + self.show, "")
 
     def failure(self) -> DaemonError:
         with pytest.raises(DaemonError) as caught:
