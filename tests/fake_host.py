@@ -673,7 +673,7 @@ class FakeSandbox:
         status = "".join(f'"{name}": 192.0.2.1...192.0.2.9; unrouted;\n' for name in conf.names())
         return self._fake.trial or Trial("sandbox", started=True, status=status)
 
-    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+    def remember(self, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
         self._fake.remembered = (self._seen(conf), found)
 
     def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:

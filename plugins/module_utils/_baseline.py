@@ -20,6 +20,7 @@ from ._install import LocalFiles
 from ._ipsec_conf import read_conf
 from ._processes import find_program
 from ._settings import config_setup
+from ._stamp import write_stamp
 
 if t.TYPE_CHECKING:
     from ._model import Process
@@ -113,9 +114,6 @@ class LocalBaseline:
         )
 
     def _write(self, process: Process, said: Said) -> None:
-        # a reload's own, which a module that changes nothing does without
-        from ._stamp import write_stamp
-
         write_stamp(self._stamp, json.dumps({"pluto": _identity(process), **said._asdict()}))
 
 

@@ -125,7 +125,8 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         return _tried(proposal, host)
     with host.guard.exclusive(proposal.timeout * 2):
         tried = _tried(proposal, host)
-        wanted = _resolved(proposal.candidate, host).files
+        candidate = _resolved(proposal.candidate, host)
+        wanted = candidate.files
         _tidy(wanted, host, proposal.keep)
         before = recorded(host.files, "files")
         if proposal.record:
@@ -142,8 +143,7 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
                 gone = forget(host.files, purged)
             backups = tuple(backup for backup in backups if backup not in gone)
         if tried.method == "sandbox":
-            candidate = _resolved(proposal.candidate, host)
-            host.sandbox.remember(candidate, read_conf(host.files, candidate.config), tried.found)
+            host.sandbox.remember(read_conf(host.files, candidate.config), tried.found)
         return dataclasses.replace(tried, backups=backups, recorded=kept(host.files))
 
 

@@ -56,8 +56,8 @@ class Sandbox(t.Protocol):
         DependencyError when the sandbox does not work or does not end in `timeout` seconds.
         """
 
-    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
-        """Remember what the last `load` has found of this candidate, which is installed now."""
+    def remember(self, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+        """Remember what the last `load` has found; its candidate is installed now, as `conf` reads it."""
 
     def known(self, conf: IPsecConf) -> tuple[Fault, ...] | None:
         """What was found of the installed configuration; None unless all that the trial saw is still as it was then."""

@@ -29,7 +29,7 @@ from ._faults import Fault, Trial
 from ._ipsec_conf import INCLUDE_DEPTH
 from ._secrecy import safe_text
 from ._settings import config_setup
-from ._stamp import group_files, secret_files, signature, write_stamp
+from ._stamp import FOLDER, SECRETS, group_files, secret_files, signature, write_stamp
 
 if t.TYPE_CHECKING:
     from ._candidate import Candidate, Overlay
@@ -148,8 +148,9 @@ class Unshared:
     def __init__(self, commands: CommandsApart, stamp: str = STAMP) -> None:
         self._commands = commands
         self._stamp = stamp
+        self._given: frozenset[str] = frozenset()
         self._sight = ""
-        """What `load` has seen besides the candidate's files."""
+        """Paths of the candidate's files, and what `load` has seen besides."""
 
     def check(self) -> None:
         """See Sandbox.check."""
@@ -164,7 +165,8 @@ class Unshared:
             if path.startswith(tuple(f"{folder}/" for folder in HIDDEN_FOLDERS)) or path.count("/") < 2:
                 raise DependencyError(f"{path} is in a folder that the sandbox cannot cover")
         mark, network = secrets.token_hex(16), self._network()
-        self._sight = sight(conf, network, but={file.path for file in candidate.files})
+        self._given = frozenset(file.path for file in candidate.files)
+        self._sight = sight(conf, network, but=self._given)
         done = self._commands.run_apart(
             *("sh", "-c", _SCRIPT, "xswan-ipsec-trial", mark, HOME, nssdir, candidate.config),
             timeout=timeout,
@@ -172,12 +174,12 @@ class Unshared:
         )
         return parse_trial(mark, done)
 
-    def remember(self, candidate: Candidate, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
+    def remember(self, conf: IPsecConf, found: tuple[Fault, ...]) -> None:
         """See Sandbox.remember."""
         # what cannot be remembered is tried again
         with contextlib.suppress(OSError, DependencyError):
             network = self._network()
-            if sight(conf, network, but={file.path for file in candidate.files}) == self._sight:
+            if sight(conf, network, but=self._given) == self._sight:
                 told = [dataclasses.asdict(fault) for fault in found]
                 noted = {"sight": sight(conf, network), "time": SystemClock().epoch(), "found": told}
                 write_stamp(self._stamp, json.dumps(noted))
@@ -244,8 +246,8 @@ def sight(conf: IPsecConf, network: t.Mapping[str, str], *, but: t.Container[str
     folders = {*NSS_FOLDERS, setup.get("nssdir", NSS_FOLDERS[0])}
     paths = (
         *conf.files,
-        *secret_files(setup.get("secretsfile", "/etc/ipsec.secrets")),
-        *group_files(setup.get("ipsecdir", "/etc/ipsec.d")),
+        *secret_files(setup.get("secretsfile", SECRETS)),
+        *group_files(setup.get("ipsecdir", FOLDER)),
         *(f"{folder}/{name}" for folder in sorted(folders) for name in NSS_FILES),
         NSS_POLICY,
         *PROGRAMS,

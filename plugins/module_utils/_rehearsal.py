@@ -17,14 +17,13 @@ from ._ipsec_conf import read_conf
 from ._preflight import Unshared
 from ._reload import Holding
 from ._secrecy import safe_text
+from ._stamp import SECRETS
 
 if t.TYPE_CHECKING:
     from ._ports import CommandsApart
 
 TIMEOUT = 120.0
 """Seconds; a thousand connections take some ten."""
-SECRETS = "/etc/ipsec.secrets"
-"""Without `secretsfile=`."""
 FAULTS = 3
 """Mistakes that one message tells."""
 

@@ -20,9 +20,9 @@ from ._definitions import nicknames, setup, sharers, stranded, up
 from ._errors import DaemonError
 from ._outdated import note_connection, outdated
 from ._pluto import ANSWER_TIMEOUT, LocalPluto
-from ._rehearsal import SECRETS, held, rehearse
+from ._rehearsal import held, rehearse
 from ._reload import Reload
-from ._stamp import group_files, secret_files, signature
+from ._stamp import FOLDER, SECRETS, group_files, secret_files, signature
 from ._unread import STAMPS, changed, note
 from ._whack import parse_status
 
@@ -32,8 +32,6 @@ if t.TYPE_CHECKING:
     from ._ports import CommandsApart
     from ._reload import Holding, Unread
 
-FOLDER = "/etc/ipsec.d"
-"""What pluto takes for `ipsecdir`."""
 LOAD_TIMEOUT = 60.0
 """Seconds that a connection has to be loaded; it may have a name to resolve."""
 END_TIMEOUT = 120.0

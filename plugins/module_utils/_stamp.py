@@ -15,6 +15,8 @@ import os
 
 from ._install import found_by
 
+SECRETS, FOLDER = "/etc/ipsec.secrets", "/etc/ipsec.d"
+"""Without `secretsfile=`, and what pluto takes for `ipsecdir`."""
 DEPTH = 10
 """Of includes: ipsec.secrets(5)."""
 

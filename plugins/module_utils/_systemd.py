@@ -109,10 +109,7 @@ class SystemdLauncher:
 
         which = (f"--lines={LOG_TAIL}", f"--since=@{since:.6f}", f"--unit={UNIT}")
         lines = journal(self._commands, *which, timeout=QUERY_TIMEOUT)
-        return (
-            *telling(lines, about)[-LOG_LINES:],
-            *read_own_log(self._commands, self._config, about, since),
-        )
+        return (*telling(lines, about)[-LOG_LINES:], *read_own_log(self._commands, self._config, about, since))
 
     def _why(self, log: tuple[str, ...], done: Completed) -> str:
         """How the processes of a start that failed have ended, and their last words."""

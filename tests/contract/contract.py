@@ -361,7 +361,7 @@ def check_sandbox(world: World) -> None:
     found = (Fault("remark", "warning", "a word"),)
     host.files.install(candidate.files, 0)
     conf = read_conf(host.files, host.pluto.config)
-    host.sandbox.remember(candidate, conf, found)
+    host.sandbox.remember(conf, found)
     assert host.sandbox.known(conf) == found
     host.files.install((File(host.pluto.config, before),), 0)
     assert host.sandbox.known(read_conf(host.files, host.pluto.config)) is None

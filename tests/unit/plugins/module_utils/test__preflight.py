@@ -118,7 +118,7 @@ def remembering(tmp_path: Path, conf: IPsecConf, commands: Address) -> Unshared:
     with pytest.raises(DependencyError, match="came to no end"):
         sandbox.load(candidate, conf, 1)
     (tmp_path / "ipsec.conf").write_text("as it was tried\n")
-    sandbox.remember(candidate, conf, FOUND)
+    sandbox.remember(conf, FOUND)
     return sandbox
 
 
