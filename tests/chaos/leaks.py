@@ -117,7 +117,8 @@ def identity() -> Identity:
         passphrase,
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode(),
         certificate.public_bytes(pem).decode(),
-        [number.to_bytes(size, "big")[:32] for number, size in ((numbers.d, 256), (numbers.p, 128), (numbers.q, 128))],
+        # as DER has them, without leading zeros
+        [n.to_bytes((n.bit_length() + 7) // 8, "big")[:32] for n in (numbers.d, numbers.p, numbers.q)],
     )
 
 
