@@ -17,6 +17,9 @@ if t.TYPE_CHECKING:
 
 _QUOTED = re.compile(r'"([^"\n]+)"?')
 _BARE = re.compile(r":[ \t]+[A-Za-z_]+[ \t]+(\S+)")
+_BINARY = re.compile(r"(?<!\S)0[xst]\S+", re.IGNORECASE)
+_NAME = re.compile(r"(:[ \t]+)(?:RSA[ \t]+(?:\"[^\"\n]*\"|[^\s\"{]+)|PIN[ \t]+%\S+)", re.IGNORECASE)
+"""The part of a line RSA or PIN that is no secret: the nickname or file of a key, and the smart card."""
 BACKUP = "~"
 """What the name of a backup ends in."""
 HIDDEN = "********"
@@ -135,9 +138,10 @@ def _keys(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
 
 
 def secrets_in(text: str) -> frozenset[str]:
-    """Every string of an ipsec.secrets(5) that may be a secret: what is quoted, and what follows a type."""
+    """Every string of an ipsec.secrets(5) that may be a secret: what is quoted or binary, and what follows a type."""
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    found = {match for pattern in (_QUOTED, _BARE) for match in pattern.findall(lines)}
+    lines = _NAME.sub(r"\1named", lines)
+    found = {match for pattern in (_QUOTED, _BARE, _BINARY) for match in pattern.findall(lines)}
     found |= {word.strip('"') for word in found}
     return frozenset(word for word in found if len(word) >= SHORTEST_SECRET)
 

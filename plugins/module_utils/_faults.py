@@ -46,6 +46,8 @@ CURES = {
     "not-loaded": "correct what the program says; see ipsec.conf(5)",
     "unoriented": "make left= or right= an address of this host, or %defaultroute",
     "bad-secret": "correct the line; ipsec.secrets(5) has the syntax",
+    "secret-ignored": "remove the entry; pluto takes private keys from its NSS database, where ipsec_certificates puts "
+    "them, and the PIN of a token from the file nsspassword beside that",
     "no-sandbox": "allow the host to make namespaces, or ask for preflight static, which takes that for granted",
     "start": "correct config setup as the program says",
     "remark": "look whether this is what you want",
@@ -92,6 +94,7 @@ _QUIET = re.compile(
     # there are no names in the sandbox
     r"failed to (convert|resolve) )"
 )
+_PIN = re.compile(r"keyword:? '?pin\b", re.IGNORECASE)
 _FATAL = re.compile(r"FATAL|ERROR|invalid|annot |not able|failed", re.IGNORECASE)
 
 
@@ -379,15 +382,19 @@ def _of_secrets(trial: Trial) -> t.Iterator[Fault]:
         match = QUOTING.search(line)
         if match and match["file"]:
             what = match["what"]
+            identity, sure = "bad-secret", True
             if "name lookup failed" in what:
                 words, sure = "an index is no address; names are not resolved on trial", False
             elif "RSA" in what and "WARNING" in what:
-                words, sure = "an entry of type RSA, which this version does not use", False
+                # its keys may be in the NSS database all the same
+                identity, words, sure = "secret-ignored", "an entry of type RSA, which this version does not use", False
+            elif _PIN.search(what):
+                identity, words = "secret-ignored", "an entry of type PIN, which this version does not use"
             else:
-                words, sure = first_words(what), True
+                words = first_words(what)
             place = f"{match['file']}:{match['line']}"
             message = f"{place}: {words} {NOT_SHOWN}"
-            yield Fault("bad-secret", "error" if sure else "warning", message, place=place, said=words)
+            yield Fault(identity, "error" if sure else "warning", message, place=place, said=words)
         elif line.endswith("unterminated string"):
             yield Fault("bad-secret", "error", "a file of secrets has a quotation mark without its end", said=line)
 

@@ -29,8 +29,15 @@ from ._topology import connections
 Variables = t.Mapping[str, t.Any]
 
 _STATES: t.Final = ("present", "absent")
-_SECRET_KEYS: t.Final = ("ids", "psk", "xauth", "ppk", "ppk_id")
-_KINDS: t.Final = {"psk": "PSK", "xauth": "XAUTH", "ppk": "PPKS"}
+_KINDS: t.Final = {
+    "psk": ("PSK", ("psk",)),
+    "xauth": ("XAUTH", ("xauth",)),
+    "ppk": ("PPKS", ("ppk_id", "ppk")),
+    "rsa": ("RSA", ("rsa", "passphrase")),
+    "pin": ("PIN %smartcard", ("pin",)),
+}
+"""By the key that makes an entry of the kind: what its line has after the colon, and the keys of the texts then."""
+_SECRET_KEYS: t.Final = ("ids", *(key for _word, keys in _KINDS.values() for key in keys))
 _PSK_FLOOR: t.Final = 8
 _CERTIFICATE_KEYS: t.Final = (
     *("name", "state", "content", "src", "pkcs12", "pkcs12_src", "passphrase", "key", "trust"),
@@ -254,9 +261,12 @@ def _secret(
     kind = kinds[0]
     if (kind == "ppk") != ("ppk_id" in entry):
         mistakes.append(f"{path}.ppk_id: goes with ppk; allowed: both or none")
+    if "passphrase" in entry and kind != "rsa":
+        mistakes.append(f"{path}.passphrase: goes with rsa; allowed: both, rsa alone or none")
 
     texts = []
-    for key in ("ppk_id", kind) if "ppk_id" in entry else (kind,):
+    word, keys = _KINDS[kind]
+    for key in (key for key in keys if key == kind or key in entry):
         # A variable or a lookup that gave nothing is no wish for a derived key.
         given = entry.get(key) or ""
         text = str(given) if key in entry else _derived(ids, path, variables, mistakes)
@@ -270,7 +280,7 @@ def _secret(
             mistakes.append(f"{path}.{key}: {wrong}")
         texts.append(quoted(text))
     index = "".join(f"{identity(one)} " for one in ids)
-    return f"{index}: {_KINDS[kind]} {' '.join(texts)}", ids, kind
+    return f"{index}: {word} {' '.join(texts)}", ids, kind
 
 
 def _derived(ids: tuple[str, ...], path: str, variables: Variables, mistakes: list[str]) -> str:

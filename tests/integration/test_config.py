@@ -306,6 +306,19 @@ def test_bad_secrets_are_refused_and_not_quoted(ring: Lab) -> None:
         assert errors == {("bad-secret", None, None)}
 
 
+def test_entries_of_secrets_that_no_version_here_uses(ring: Lab) -> None:
+    """4.3 refuses PIN and thinks RSA needless, later ones ignore both."""
+    for errors in refused(ring, tunnels(ring), secrets=f'{SECRETS}: PIN %smartcard "{PSK}"\n').values():
+        assert errors == {("secret-ignored", None, None)}
+    before = truths(ring)
+    given = {"secrets": f'{SECRETS}@gw : RSA "a-nickname" "{PSK}"\n'}
+    for result in configure(ring, tunnels(ring), "--check", **given).values():
+        assert result["failed"] is False, result
+        assert [(one["id"], one["severity"]) for one in result["findings"]] == [("secret-ignored", "warning")]
+        assert PSK not in json.dumps(result)
+    assert truths(ring) == before
+
+
 def test_what_a_version_ignores_is_warned_of(ring: Lab) -> None:
     texts = {name: text.replace("    auto=", "    dpdaction=hold\n    auto=") for name, text in tunnels(ring).items()}
     before = truths(ring)

@@ -123,7 +123,7 @@ def of_variables(variables: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     plain = {"ipsec_config_setup", "ipsec_connection_defaults", "ipsec_connections", "ipsec_secrets"}
     given = {key: concrete(value, VARIABLES[key]) for key, value in ours.items() if key in plain}
     for secret in given.get("ipsec_secrets") or ():
-        secret.update((key, "x" * 20) for key in ("psk", "xauth", "ppk") if key in secret)
+        secret.update((key, "x" * 20) for key in ("psk", "xauth", "ppk", "passphrase", "pin") if key in secret)
     yield from configuration({"ipsec_topology": [], **given}, "gw1", {}, lambda host: None)["mistakes"]
 
 

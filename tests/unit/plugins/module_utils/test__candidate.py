@@ -94,5 +94,12 @@ def test_secrets_are_found_and_hidden() -> None:
     found = secrets_in(text)
     assert {"very secret", "0xdeadbeef", "bare", "open"} <= found
     assert secrets_in("# a comment: with some words\n") == frozenset()
+    keys = (
+        ': RSA "a nickname" "its passphrase"\n: rsa /etc/key.pem its-own\n: PIN %smartcard1 "123456"\n: PIN 654321\n'
+        ": RSA {\n Modulus: 0sAQfine\n PrivateExponent: 0xfeed\n }\n"
+    )
+    assert secrets_in(keys) == {
+        *("its passphrase", '"its', "its-own", '"123456"', "123456", "654321", "0sAQfine", "0xfeed"),
+    }
     assert hide('said "very secret" and 0xdeadbeef', found) == 'said "********" and ********'
     assert hide("a longer secret, and its secret", {"secret", "longer secret"}) == "a ********, and its ********"

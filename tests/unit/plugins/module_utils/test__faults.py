@@ -291,6 +291,9 @@ ERROR "/etc/ipsec.secrets" line 1: index "foo" not a numeric IPv4 address and na
 003 "/etc/ipsec.secrets" line 3: PSK data malformed (input does not begin with format prefix): geheim2
 ERROR "/etc/ipsec.secrets" line 4: index ""geheim3"" illegal (non-DNS-name) character in name
 "/etc/ipsec.secrets" line 5: WARNING: ignored unrecognized keyword: RSA
+"/etc/ipsec.secrets" line 6: WARNING: ignored unrecognized keyword: PIN
+"/etc/ipsec.secrets" line 7: ERROR: keyword 'pin' obsoleted, please use NSS for smartcard support
+"/etc/ipsec.secrets" line 8: WARNING: ignored unrecognized keyword: PINgeheim
 unterminated string
 """
 
@@ -298,13 +301,16 @@ unterminated string
 def test_secrets_that_pluto_does_not_understand_are_not_quoted() -> None:
     found = of_one("", log=SECRETS_LOG, status=LOADED)
     assert "geheim" not in str(found)
-    assert [(fault.severity, fault.place) for fault in found] == [
-        ("error", "/etc/ipsec.secrets:2"),
-        ("error", "/etc/ipsec.secrets:3"),
-        ("error", "/etc/ipsec.secrets:4"),
-        ("error", None),
-        ("warning", "/etc/ipsec.secrets:1"),
-        ("warning", "/etc/ipsec.secrets:5"),
+    assert [(fault.id, fault.severity, fault.place) for fault in found] == [
+        ("bad-secret", "error", "/etc/ipsec.secrets:2"),
+        ("bad-secret", "error", "/etc/ipsec.secrets:3"),
+        ("bad-secret", "error", "/etc/ipsec.secrets:4"),
+        ("secret-ignored", "error", "/etc/ipsec.secrets:6"),
+        ("secret-ignored", "error", "/etc/ipsec.secrets:7"),
+        ("bad-secret", "error", "/etc/ipsec.secrets:8"),
+        ("bad-secret", "error", None),
+        ("bad-secret", "warning", "/etc/ipsec.secrets:1"),
+        ("secret-ignored", "warning", "/etc/ipsec.secrets:5"),
     ]
 
 

@@ -97,6 +97,9 @@ def test_all_kinds_of_secrets() -> None:
             {"ids": ["@other", "@gw1"]},
             {"ids": ["@alice"], "xauth": "s"},
             {"ids": ["@gw1", "@other"], "ppk": PSK, "ppk_id": "PPK 1"},
+            {"rsa": "gw 1"},
+            {"ids": ["@gw1"], "rsa": "/etc/ipsec.d/private/gw1.pem", "passphrase": "p"},
+            {"pin": "1234"},
         ],
     )
     assert found["secrets"] == [
@@ -105,6 +108,9 @@ def test_all_kinds_of_secrets() -> None:
         f'@gw1 @other : PSK "{pair_key(MASTER, ["@gw1", "@other"])}"',
         '@alice : XAUTH "s"',
         f'@gw1 @other : PPKS "PPK 1" "{PSK}"',
+        ': RSA "gw 1"',
+        '@gw1 : RSA "/etc/ipsec.d/private/gw1.pem" "p"',
+        ': PIN %smartcard "1234"',
     ]
 
 
@@ -142,6 +148,10 @@ def test_all_kinds_of_secrets() -> None:
         ({"ipsec_secrets": [{"xauth": "a", "ppk_id": "b"}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
         ({"ipsec_secrets": [{"ppk": PSK}]}, "ipsec_secrets[0].ppk_id: goes with ppk"),
         ({"ipsec_secrets": [{"ppk": PSK, "ppk_id": '"'}]}, "ipsec_secrets[0].ppk_id: holds a double quote"),
+        ({"ipsec_secrets": [{"rsa": "a", "pin": "hush"}]}, "ipsec_secrets[0]: has rsa and pin; allowed: one of psk"),
+        ({"ipsec_secrets": [{"pin": "hush\t"}]}, "ipsec_secrets[0].pin: holds a line break"),
+        ({"ipsec_secrets": [{"rsa": "a", "passphrase": "hush\n"}]}, "ipsec_secrets[0].passphrase: holds a line break"),
+        ({"ipsec_secrets": [{"pin": "a", "passphrase": "hush"}]}, "ipsec_secrets[0].passphrase: goes with rsa"),
         ({"ipsec_secrets": [{"ids": ["@a", "@b"]}]}, "ipsec_secrets[0]: has no key; set ipsec_psk_master"),
         ({"ipsec_secrets": [{"ids": ["@a"]}], "ipsec_psk_master": MASTER}, "ipsec_secrets[0].ids: a key is derived"),
         (
