@@ -137,14 +137,14 @@ def install(proposal: Proposal, host: ConfigHost, *, check_mode: bool) -> Instal
         paths = {file.path for file in wanted}
         purged = tuple(path for path in before if path not in paths) if proposal.purge else ()
         backups = _to_confirm(tried, purged, proposal, host)
-        # what may come back is still ours: then it is forgotten when the change is confirmed
-        if host.rollback.pending() is None:
-            with after_changes(bool(tried.changes)):
+        with after_changes(bool(tried.changes)):
+            # what may come back is still ours: then it is forgotten when the change is confirmed
+            if host.rollback.pending() is None:
                 gone = forget(host.files, purged)
-            backups = tuple(backup for backup in backups if backup not in gone)
-        if tried.method == "sandbox":
-            host.sandbox.remember(read_conf(host.files, candidate.config), tried.found)
-        return dataclasses.replace(tried, backups=backups, recorded=kept(host.files))
+                backups = tuple(backup for backup in backups if backup not in gone)
+            if tried.method == "sandbox":
+                host.sandbox.remember(read_conf(host.files, candidate.config), tried.found)
+            return dataclasses.replace(tried, backups=backups, recorded=kept(host.files))
 
 
 def _to_confirm(tried: Installation, purged: tuple[str, ...], proposal: Proposal, host: ConfigHost) -> tuple[str, ...]:

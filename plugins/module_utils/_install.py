@@ -116,8 +116,9 @@ class LocalFiles:
         if failed is not None:
             left = [file.path + OLD for file in files if os.path.lexists(file.path + OLD)]
             error = DaemonError(
-                f"the configuration is installed, but its backups could not be put in order: {failed.filename}: "
-                f"{failed.strerror}; look at {', '.join(left) or 'the backups'}, and remove what is not needed",
+                f"{', '.join(file.path for file in files)}: installed, but the backups could not be put in order: "
+                f"{failed.filename}: {failed.strerror}; look at {', '.join(left) or 'the backups'}, and remove "
+                "what is not needed",
                 errno=failed.errno,
                 left=left,
             )

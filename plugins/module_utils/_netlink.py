@@ -93,6 +93,8 @@ class NetlinkSocket:
 
     def _receive(self, request: enum.IntEnum) -> t.Iterator[tuple[int, memoryview]]:
         """Type and body of each message of one datagram; an error that the kernel reports is raised."""
+        # no message of before may be read where less was received than the kernel says
+        self._buffer[: NLMSGHDR.size] = bytes(NLMSGHDR.size)
         try:
             size, _ancillary, flags, _address = self._sock.recvmsg_into([self._buffer])
         except OSError as exc:

@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from ._candidate import File
-from ._errors import ConfigError, understood
+from ._errors import ConfigError, IPsecError, understood
 
 if t.TYPE_CHECKING:
     from ._config_host import Files
@@ -48,7 +48,12 @@ def record(files: Files, part: Part, content: dict[str, t.Any]) -> None:
     left = {name: found for name, found in sorted(after.items()) if found}
     if left != before:
         text = json.dumps(left, indent=1, sort_keys=True) + "\n" if left else None
-        files.install((File(RECORD, text, secret=True),), 0)
+        try:
+            files.install((File(RECORD, text, secret=True),), 0)
+        except IPsecError as exc:
+            # what is recorded makes no difference to what the host does
+            exc.changed = False
+            raise
 
 
 def forget(files: Files, paths: t.Collection[str]) -> tuple[str, ...]:

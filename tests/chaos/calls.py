@@ -14,8 +14,10 @@ that what it says about having changed something is not so.
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -69,6 +71,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
 """The system calls of a 64-bit Linux that are made to fail, and how (strace(1), inject=)."""
 MARK = "getpgid"
 """A call that the operations do not make: it says that the run is over."""
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Runs."""
 TIMEOUT = 60.0
 """Seconds that a run may take; none takes one."""
 RECORD = "record.json"
@@ -297,14 +301,30 @@ def inject(operation: Operation, choose: t.Callable[[Fault], bool] = lambda _fau
     good = once(operation, None)
     if not good.said or "found" not in good.said["first"]:
         raise RuntimeError(f"{operation.name}: the good run fails: {good.said.get('first')}")
-    count, found = 0, []
-    for fault in faults_of(good):
-        if choose(fault):
-            count += 1
-            what = judged(operation, good, once(operation, fault))
-            if what:
-                found.append(Finding(operation.name, str(fault), what))
-    return count, found
+    chosen = [fault for fault in faults_of(good) if choose(fault)]
+    # in processes of their own, which can fork; many a run only waits for a time limit
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(AT_ONCE, context, Worker.begin, (operation, good)) as pool:
+        whats = list(pool.map(Worker.what, chosen))
+    told = zip(chosen, whats, strict=True)
+    return len(chosen), [Finding(operation.name, str(fault), what) for fault, what in told if what]
+
+
+class Worker:
+    """What a process of the pool has from the fork that made it, for operations cannot be sent to it."""
+
+    operation: t.ClassVar[Operation]
+    good: t.ClassVar[Run]
+
+    @classmethod
+    def begin(cls, operation: Operation, good: Run) -> None:
+        """Know what is tried."""
+        cls.operation, cls.good = operation, good
+
+    @classmethod
+    def what(cls, fault: Fault) -> str | None:
+        """What is wrong when this call fails."""
+        return judged(cls.operation, cls.good, once(cls.operation, fault))
 
 
 def campaign(names: t.Collection[str] | None = None) -> int:

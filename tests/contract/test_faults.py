@@ -19,7 +19,8 @@ SHORT = {
     "pluto-write-lock": ("write", "rename"),
     "record": ("write",),
     "rollback-arm": ("fork", "clone", "clone3"),
-    "xfrm-look": ("socket",),
+    "config": ("linkat", "rename", "openat"),
+    "xfrm-look": ("socket", "sendto", "recvmsg"),
     "commands": ("vfork", "pipe2"),
 }
 """Operations and the calls that fail here, each time by the first of its errors."""

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+import typing as t
 
 import pytest
 
@@ -70,6 +71,28 @@ def test_an_answer_of_another_form(read: c.Callable[[], object]) -> None:
 def test_another_message(datagram: bytes) -> None:
     assert "ASKED" in str(answered(datagram))
     assert "please report it, with what `uname -a` prints" in str(answered(datagram))
+
+
+class Stale:
+    """A socket that once answers, and then says that as much came again, and writes nothing."""
+
+    def __init__(self, datagram: bytes) -> None:
+        self._datagram, self._size = datagram, len(datagram)
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+    def recvmsg_into(self, buffers: list[memoryview]) -> tuple[int, list[object], int, None]:
+        buffers[0][: len(self._datagram)] = self._datagram
+        self._datagram = b""
+        return self._size, [], 0, None
+
+
+def test_the_message_of_before_is_not_read_again() -> None:
+    netlink = NetlinkSocket(t.cast("t.Any", Stale(message(Word.ANSWER))))
+    assert netlink.get(Word.ASKED, b"", Word.ANSWER) == b""
+    with pytest.raises(KernelError, match="cut short"):
+        netlink.get(Word.ASKED, b"", Word.ANSWER)
 
 
 @pytest.mark.parametrize(
