@@ -89,7 +89,7 @@ class LocalBaseline:
         try:
             with open(self._stamp, encoding="utf-8") as file:
                 noted = json.load(file)
-            if noted["pluto"] == _identity(process):
+            if noted["pluto"] == list(process.identity):
                 return Said(noted["setup"], noted["connections"])
         except FileNotFoundError:
             pass  # never noted
@@ -114,7 +114,7 @@ class LocalBaseline:
         )
 
     def _write(self, process: Process, said: Said) -> None:
-        write_stamp(self._stamp, json.dumps({"pluto": _identity(process), **said._asdict()}))
+        write_stamp(self._stamp, json.dumps({"pluto": process.identity, **said._asdict()}))
 
 
 class _Watched:
@@ -134,7 +134,3 @@ class _Watched:
     def glob(self, pattern: str) -> tuple[str, ...]:
         """See Source.glob."""
         return self._source.glob(pattern)
-
-
-def _identity(process: Process) -> list[t.Any]:
-    return [process.pid, process.started]

@@ -53,7 +53,7 @@ def _read(process: Process, path: str) -> tuple[Times, Times]:
     try:
         with open(path, encoding="utf-8") as file:
             noted = json.load(file)
-        if noted["pluto"] == _identity(process):
+        if noted["pluto"] == list(process.identity):
             return noted["certificates"], noted["connections"]
     except FileNotFoundError:
         pass  # nothing was ever replaced
@@ -63,9 +63,5 @@ def _read(process: Process, path: str) -> tuple[Times, Times]:
 
 
 def _write(process: Process, certificates: Times, connections: Times, path: str) -> None:
-    noted = {"pluto": _identity(process), "certificates": certificates, "connections": connections}
+    noted = {"pluto": process.identity, "certificates": certificates, "connections": connections}
     write_stamp(path, json.dumps(noted))
-
-
-def _identity(process: Process) -> list[t.Any]:
-    return [process.pid, process.started]

@@ -19,6 +19,8 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from plutos import plutos
+
 from lab import Lab, LabError
 from lab.ansible import ad_hoc, playbook
 from lab.lab import Gateway
@@ -210,9 +212,9 @@ def failing(gateway: Gateway, wanted: Variant) -> t.Iterator[str]:
         yield f"{gateway.name}: ipsec.conf is not the one that was installed"
     if secret != wanted.secret:
         yield f"{gateway.name}: ipsec.secrets is not the one that was installed"
-    pids = gateway.run(["pidof", "pluto"], check=False).stdout.split()
-    if len(pids) != 1:
-        yield f"{gateway.name}: {len(pids)} plutos"
+    count = len(plutos(gateway))
+    if count != 1:
+        yield f"{gateway.name}: {count} plutos"
     if gateway.run(["flock", "--nonblock", LOCK, "true"], check=False).returncode != 0:
         yield f"{gateway.name}: somebody holds {LOCK}"
     for path in left_over(gateway):

@@ -20,6 +20,8 @@ import random
 import time
 import typing as t
 
+from plutos import PLUTOS
+
 from chaos.gateways import (
     LEFT_OVER,
     Pings,
@@ -59,8 +61,8 @@ ip -brief link | cut -d' ' -f1 | paste -sd' '
 ls -d /etc/ipsec.* /etc/ipsec.d/* /run/pluto/* /var/lib/xswan* 2>/dev/null | grep -v '~$' | paste -sd' '
 """
 PROCESS = r"""
-pid=$(pidof pluto)
-echo $pid; sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/$pid/status; ls /proc/$pid/fd | wc -l
+pid=$(plutos)
+echo $pid; sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' /proc/${pid% }/status; ls /proc/${pid% }/fd | wc -l
 """
 
 
@@ -90,7 +92,7 @@ class Pluto(t.NamedTuple):
     @classmethod
     def of(cls, gateway: Gateway) -> Pluto:
         """Look."""
-        return cls(*map(int, gateway.run(PROCESS).stdout.split()))
+        return cls(*map(int, gateway.run(PLUTOS + PROCESS).stdout.split()))
 
 
 def steady(lab: Lab) -> list[Gateway]:

@@ -26,6 +26,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from plutos import PLUTOS
 from walks import SEED
 
 from lab import Lab
@@ -277,12 +278,7 @@ ACCIDENTS = (
 # What is so without the collection's help: plutos of our network namespace, unit, its main pid, lock file, listener,
 # files that say IPsec were running, and how many SAs and policies there are but for those of FOREIGN.
 LOOK = r"""
-# pidof leaves out one that waits for the child that it has forked, and names the child, until that runs its program
-for pid in $(pgrep -x --runstates D,R,S,T pluto); do
-    [ "$(cat /proc/$(ps -o ppid= $pid | tr -d ' ')/comm)" != pluto ] || continue
-    [ $(readlink /proc/$pid/ns/net) != $(readlink /proc/self/ns/net) ] || printf '%s ' $pid
-done
-echo
+plutos
 systemctl is-active ipsec || :
 main_pid || echo 0
 cat /run/pluto/pluto.pid 2>/dev/null || echo
@@ -322,7 +318,7 @@ class Truth(t.NamedTuple):
 
 def shell(gateway: Gateway, script: str, *, check: bool = True) -> str:
     """What a script in the words of SHELL prints; any of its commands that fails is an error."""
-    return gateway.run(SHELL + script, timeout=180, check=check).stdout
+    return gateway.run(PLUTOS + SHELL + script, timeout=180, check=check).stdout
 
 
 Result = t.TypeVar("Result")

@@ -16,6 +16,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from plutos import PLUTOS
 
 from contract.contract import CHECKS
 from lab import Lab
@@ -69,13 +70,12 @@ class Truth(t.NamedTuple):
     def of(cls, gateway: Gateway) -> Truth:
         """Look."""
         said = gateway.run(
-            "pidof pluto; echo; systemctl is-active ipsec; systemctl is-enabled ipsec; "
+            f"{PLUTOS}plutos; systemctl is-active ipsec; systemctl is-enabled ipsec; "
             "ss -Hlun 'sport = :500' | wc -l; test -S /run/pluto/pluto.ctl && echo socket",
             check=False,
         ).stdout.splitlines()
-        pids = [int(pid) for pid in said[0].split()]
-        rest = said[1:] if said[0] == "" else said[2:]
-        return cls(pids, rest[0], rest[1], int(rest[2]) > 0, rest[3:] == ["socket"])
+        pids, unit, enabled, ports, *socket = said
+        return cls([int(pid) for pid in pids.split()], unit, enabled, int(ports) > 0, socket == ["socket"])
 
 
 def truths(lab: Lab) -> dict[str, Truth]:

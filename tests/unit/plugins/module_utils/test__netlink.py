@@ -90,7 +90,7 @@ class Stale:
 
 def test_the_message_of_before_is_not_read_again() -> None:
     netlink = NetlinkSocket(t.cast("t.Any", Stale(message(Word.ANSWER))))
-    assert netlink.get(Word.ASKED, b"", Word.ANSWER) == b""
+    assert bytes(netlink.get(Word.ASKED, b"", Word.ANSWER)) == b""
     with pytest.raises(KernelError, match="cut short"):
         netlink.get(Word.ASKED, b"", Word.ANSWER)
 
