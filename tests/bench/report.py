@@ -302,7 +302,8 @@ def _converge(parts: Parts) -> list[str]:
         "",
         "One gateway, whose tunnels are up. The role against a playbook with a template for each connection "
         "(tests/bench/playbooks/plain.yml). CPU of the controller is ansible-playbook with all its workers and ssh "
-        f"clients; CPU of the gateway is that of its machine, less what it takes when idle ({quiet}).",
+        f"clients; CPU of the gateway is that of its machine, less what it takes when idle ({quiet}). "
+        "The start of Ansible and of each module is in both: with few connections the plain playbook does little more.",
         "",
         *table(["connections", "playbook", "wall, s", "CPU of the controller, s", "CPU of the gateway, s"], rows),
     ]
@@ -318,7 +319,9 @@ def _first(parts: Parts) -> list[str]:
         "",
         "Both gateways at once, from no files and no pluto until both tell traffic counters of every tunnel. "
         "The role against the same connections written over SSH, and `systemctl enable --now ipsec`. "
-        "What is before a first converge, the package, is there in both.",
+        "What is before a first converge, the package, is there in both. What the role takes more is what Ansible and "
+        "its modules take (a converge with nothing to do takes that too), and a throw-away pluto, which loads the "
+        "configuration before it is installed; by hand neither is there.",
         "",
         *table(["connections", "way", "wall, s", "not up when patience ended"], rows),
     ]
