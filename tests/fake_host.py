@@ -236,7 +236,7 @@ class FakeHost:
 
     def run_pluto(self, *, by_unit: bool = True) -> Process:
         """What a pluto does when it starts: it takes over lock file and control socket, whoever had them."""
-        pluto = Process(next(self._pids), started=self.clock.now())
+        pluto = Process(next(self._pids), started=self.clock.now(), since_boot=self.clock.now())
         self.plutos.append(pluto)
         self.answer = self.answer._replace(interfaces=("eth0", "lo") if self.addresses else ())
         self.held, self.unread, self.nhelpers = dict(self.wanted), set(), (self.nhelpers[1],) * 2

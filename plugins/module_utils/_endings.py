@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import require_version
-from ._processes import start_time
+from ._processes import since_boot
 
 if t.TYPE_CHECKING:
     import psutil
@@ -33,7 +33,7 @@ def handles(found: t.Iterable[Process]) -> list[psutil.Process]:
         try:
             # the handle first: what psutil signals is what it has seen by then
             handle = psutil.Process(process.pid)
-            if start_time(handle.pid) == process.started:
+            if since_boot(handle.pid) == process.since_boot:
                 result.append(handle)
         except psutil.NoSuchProcess:
             continue
@@ -44,7 +44,7 @@ def wait_gone(left: list[psutil.Process], timeout: float) -> list[psutil.Process
     """Wait until all have ended, but no longer than `timeout` seconds; return those that have not."""
     import psutil
 
-    return [process for process in psutil.wait_procs(left, timeout)[1] if start_time(process.pid) is not None]
+    return [process for process in psutil.wait_procs(left, timeout)[1] if since_boot(process.pid) is not None]
 
 
 def end_processes(left: list[psutil.Process], timeout: float) -> list[psutil.Process]:

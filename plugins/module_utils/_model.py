@@ -33,7 +33,7 @@ class Program(t.NamedTuple):
 class Process(t.NamedTuple):
     """A process of the host's own pid and network namespace.
 
-    Identity is (pid, started), never the pid alone: pids are reused.
+    Identity is (pid, since_boot), never the pid alone: pids are reused; and never the time of day, which can be set.
     A pid of None belongs to a process that is only predicted.
     """
 
@@ -42,11 +42,13 @@ class Process(t.NamedTuple):
     """Seconds since the epoch."""
     upgraded: bool = False
     """The binary on disk is no longer the one that runs (`/proc/PID/exe` ends in ` (deleted)`)."""
+    since_boot: float = 0.0
+    """Seconds from the boot of the host until it was started."""
 
     @property
     def identity(self) -> tuple[t.Optional[int], float]:
-        """What makes this process the same one at the next look."""
-        return (self.pid, self.started)
+        """What makes this process the same one at the next look, as long as the host is not booted anew."""
+        return (self.pid, self.since_boot)
 
 
 class Lock(t.NamedTuple):

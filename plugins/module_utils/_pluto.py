@@ -15,7 +15,7 @@ import typing as t
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import ConfigFault, Control, Lock, Stranger
-from ._processes import find_program, running, runs, socket_owners, sockets, start_time, zombies
+from ._processes import find_program, running, runs, since_boot, socket_owners, sockets, zombies
 from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_script, parse_status, parse_version
 
 if t.TYPE_CHECKING:
@@ -231,7 +231,7 @@ class LocalPluto:
         pid = int(content)
         if runs(str(pid), "pluto") is not None:
             return Lock(self._lock, "pluto", pid)
-        return Lock(self._lock, "reused" if start_time(pid) is not None else "dead", pid)
+        return Lock(self._lock, "reused" if since_boot(pid) is not None else "dead", pid)
 
     def control(self) -> Control:
         """See Pluto.control.

@@ -4,7 +4,7 @@
 
 """The process table of our own pid and network namespace.
 
-Identity is (pid, start time), never the pid alone: pids are reused.
+Identity is (pid, time from boot to start), never the pid alone: pids are reused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def find_program(name: str) -> tuple[Process, ...]:
     found = []
     candidates = dict(running(name))
     for pid, upgraded in candidates.items():
-        since = start_time(pid)
+        since = since_boot(pid)
         if since is not None and (len(candidates) == 1 or parent(pid) not in candidates):
-            found.append(Process(pid, since, upgraded))
-    return tuple(sorted(found, key=lambda process: (process.started, process.pid)))
+            found.append(Process(pid, _boot_time() + since, upgraded, since))
+    return tuple(sorted(found, key=lambda process: (process.since_boot, process.pid)))
 
 
 def parent(pid: int, proc: str = "/proc") -> int | None:
@@ -86,22 +86,22 @@ def _namespaces(pid: str) -> list[tuple[int, int]]:
     return [(namespace.st_dev, namespace.st_ino) for namespace in found]
 
 
-def start_time(pid: int, proc: str = "/proc") -> float | None:
-    """When the process was started, in seconds since the epoch; None when there is no such living process.
+def since_boot(pid: int, proc: str = "/proc") -> float | None:
+    """When the process was started, in seconds since the host's boot; None when there is no such living process.
 
-    Field 22 of /proc/PID/stat, in ticks since boot; and field 3, the state: proc(5). Read here, as the import of psutil
+    Field 22 of /proc/PID/stat, in ticks; and field 3, the state: proc(5). Read here, as the import of psutil
     alone costs 25 ms. `proc` is where procfs is mounted.
     """
     fields = _stat(str(pid), proc)
     with understood(f"/proc/{pid}/stat"):
         if fields is None or fields[1] in ("Z", "X"):
             return None
-        return _boot_time() + int(fields[20]) / os.sysconf("SC_CLK_TCK")
+        return int(fields[20]) / os.sysconf("SC_CLK_TCK")
 
 
 @functools.cache
 def _boot_time() -> int:
-    """Seconds since the epoch. Once a run: it moves with the host's clock, and identities must not."""
+    """Seconds since the epoch. Once a run: it moves when the host's clock is set."""
     with open("/proc/stat", encoding="ascii") as table:
         return next(int(line.split()[1]) for line in table if line.startswith("btime "))
 

@@ -20,7 +20,7 @@ from ._errors import ConfigError, DaemonError, DependencyError
 from ._log import read_log
 from ._model import Process, Unit
 from ._pluto import CONFIG
-from ._processes import DELETED, parent, start_time
+from ._processes import DELETED, parent, since_boot
 
 if t.TYPE_CHECKING:
     from ._commands import Completed
@@ -116,7 +116,7 @@ class ScriptLauncher:
         if status is None:
             raise DaemonError(
                 f"`{self._path} start` did not end in {timeout:g} s: {said}; "
-                "read its log, or give it more time with start_timeout",
+                "read its log, or give it more time with since_bootout",
                 log=list(self.log()),
             )
         if status != 0:
@@ -280,7 +280,7 @@ def end_restarters(proc: str = "/proc") -> None:
     found = _pids(find_restarters(proc))
     if not found:
         return
-    left = handles(Process(pid, since) for pid in found for since in (start_time(pid),) if since is not None)
+    left = handles(Process(pid, since_boot=since) for pid in found for since in (since_boot(pid),) if since is not None)
     # a start time may have been read of a successor of the process that was found
     still = _pids(find_restarters(proc))
     end_processes([handle for handle in left if handle.pid in still], GRACE)

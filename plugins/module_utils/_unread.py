@@ -23,8 +23,8 @@ def changed(process: Process, files: tuple[str, ...], stamp: str) -> bool:
     """Whether this pluto has to read the files again; for one that we never told, whether they are newer than it."""
     try:
         with open(stamp, encoding="utf-8") as file:
-            pid, started, signed = file.read().split()
-        if (pid, started) == _identity(process):
+            *identity, signed = file.read().split()
+        if identity == _identity(process):
             return signed != signature(files)
     except (FileNotFoundError, ValueError):
         pass  # never told, or a stamp that is not whole: the clock must do
@@ -37,5 +37,5 @@ def note(process: Process, signed: str, stamp: str) -> None:
     write_stamp(stamp, " ".join((*_identity(process), signed)))
 
 
-def _identity(process: Process) -> tuple[str, str]:
-    return (str(process.pid), repr(process.started))
+def _identity(process: Process) -> list[str]:
+    return [str(part) for part in process.identity]

@@ -298,7 +298,7 @@ def _process(folder: Path) -> t.Callable[[str], object]:
 
     def read(text: str) -> object:
         _written(proc / "815/stat", text)
-        return _processes.parent(815, str(proc)), _processes.start_time(815, str(proc))
+        return _processes.parent(815, str(proc)), _processes.since_boot(815, str(proc))
 
     return read
 
@@ -333,7 +333,7 @@ def _stamp(folder: Path) -> t.Callable[[str], object]:
     def read(text: str) -> object:
         _written(stamp, text)
         trial = Unshared(Says("[]"), stamp=str(stamp)).known(IPsecConf())
-        return [changed(Process(814, NOW + 0.25), (), str(stamp)), trial]
+        return [changed(Process(814, since_boot=NOW + 0.25), (), str(stamp)), trial]
 
     return read
 

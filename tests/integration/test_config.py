@@ -258,6 +258,24 @@ def test_what_a_trial_has_seen_must_be_as_it_was(ring: Lab) -> None:
         configure(ring, tunnels(ring), secrets=SECRETS, backups=0)
 
 
+def test_a_clock_that_is_set_makes_no_other_pluto(ring: Lab) -> None:
+    """What it was told to read, and what it has read, is still known: an hour later, and an hour earlier again."""
+
+    def reload() -> dict[str, dict[str, t.Any]]:
+        return ad_hoc(ring, "xswan.ipsec.ipsec_setup", "state=reloaded start_timeout=300")
+
+    for secrets in (f"# another\n{SECRETS}", SECRETS):
+        for result in configure(ring, tunnels(ring), secrets=secrets, backups=0).values():
+            assert (result["failed"], result["changed"]) == (False, True), result
+        for result in reload().values():
+            assert result["actions"] == ["read the secrets again"], result
+    for shift in ("1 hour", "-1 hour"):
+        for gateway in ring.gateways.values():
+            gateway.run(f"date -s '{shift}'")
+        for result in reload().values():
+            assert (result["failed"], result["changed"], result["warnings"]) == (False, False, []), result
+
+
 def refused(lab: Lab, texts: dict[str, str] | str, **args: t.Any) -> dict[str, set[tuple[str, t.Any, t.Any]]]:
     """The errors, by gateway, for which a candidate is refused; the gateways must not notice."""
     before = truths(lab)

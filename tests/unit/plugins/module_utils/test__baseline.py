@@ -83,7 +83,7 @@ def test_a_file_that_is_newer_than_pluto_tells_nothing(gateway: Gateway, name: s
 
 def test_another_pluto_has_read_something_else(gateway: Gateway) -> None:
     gateway.baseline.note()
-    assert gateway.baseline.noted(Process(7, started=2.5)) is None
+    assert gateway.baseline.noted(Process(7, since_boot=2.5)) is None
     for broken in ("[1]", "{}", "no"):
         gateway.stamp.write_text(broken)
         assert gateway.baseline.noted(gateway.pluto) is None

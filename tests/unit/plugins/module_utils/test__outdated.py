@@ -17,7 +17,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._outdated import (
     outdated,
 )
 
-PLUTO, ANOTHER = Process(7, started=100.5), Process(7, started=200.5)
+PLUTO, ANOTHER = Process(7, since_boot=100.5), Process(7, since_boot=200.5)
 USED = {"a": {"one"}, "b": {"one", "two"}, "c": {"two"}}
 
 

@@ -21,7 +21,7 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigE
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process, Program
 from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
 from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
-from ansible_collections.xswan.ipsec.plugins.module_utils._processes import start_time
+from ansible_collections.xswan.ipsec.plugins.module_utils._processes import since_boot
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01 15021 /run/pluto/pluto.ctl
@@ -416,11 +416,11 @@ def test_a_pluto_is_asked_then_told_then_killed(tmp_path: Path) -> None:
         process = subprocess.Popen([program, "-c", script], pass_fds=[control.fileno()])
     try:
         assert found(notes.exists)
-        since = start_time(process.pid)
+        since = since_boot(process.pid)
         assert since is not None
-        OnlyPluto(Orders(notes), tmp_path, Process(process.pid, since)).end(6)
+        OnlyPluto(Orders(notes), tmp_path, Process(process.pid, since_boot=since)).end(6)
         assert notes.read_text() == "whack\nTERM\n"
-        assert start_time(process.pid) is None
+        assert since_boot(process.pid) is None
     finally:
         process.kill()
         process.wait()
@@ -429,15 +429,15 @@ def test_a_pluto_is_asked_then_told_then_killed(tmp_path: Path) -> None:
 def test_a_process_that_has_the_pid_of_a_pluto_of_before_is_left_alone(pluto: Path, tmp_path: Path) -> None:
     with subprocess.Popen([pluto, "60"]) as process:
         try:
-            since = start_time(process.pid)
+            since = since_boot(process.pid)
             assert since is not None
-            reused = Process(process.pid, since - 100)
+            reused = Process(process.pid, since_boot=since - 100)
             assert handles([reused]) == []
             OnlyPluto(Says(None), tmp_path, reused).end(3)
-            assert start_time(process.pid) == since
-            (handle,) = handles([Process(process.pid, since)])
+            assert since_boot(process.pid) == since
+            (handle,) = handles([Process(process.pid, since_boot=since)])
             assert end_processes([handle], 5) == []
-            assert start_time(process.pid) is None
+            assert since_boot(process.pid) is None
         finally:
             process.kill()
 

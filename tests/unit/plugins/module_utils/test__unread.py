@@ -37,7 +37,7 @@ def test_a_pluto_that_was_never_told(secrets: Path, tmp_path: Path) -> None:
 
 def test_a_pluto_that_was_told(secrets: Path, tmp_path: Path) -> None:
     """Then what counts is whether a file has become another, be it an included one, one more or one less."""
-    stamp, process, other = str(tmp_path / "stamp"), Process(7, started=1.5), Process(7, started=2.5)
+    stamp, process, other = str(tmp_path / "stamp"), Process(7, since_boot=1.5), Process(7, since_boot=2.5)
     note(process, signature(secret_files(str(secrets))), stamp)
     assert stat.S_IMODE(os.stat(stamp).st_mode) == 0o600
     assert "PSK" not in Path(stamp).read_text()
@@ -54,7 +54,7 @@ def test_a_pluto_that_was_told(secrets: Path, tmp_path: Path) -> None:
 def test_a_stamp_that_is_not_whole_tells_nothing(secrets: Path, tmp_path: Path) -> None:
     stamp = tmp_path / "stamp"
     stamp.write_text("7 1.5")
-    assert changed(Process(7, started=1.5), (str(secrets),), str(stamp)) is True
+    assert changed(Process(7, since_boot=1.5), (str(secrets),), str(stamp)) is True
 
 
 def test_includes(secrets: Path, tmp_path: Path) -> None:
