@@ -101,6 +101,7 @@ class FakeHost:
         self.control_present = False
         self.control_pid: int | None = None
         self.hung = False
+        self.slow = False  # pluto answers only a question that is patient
         self.busy_until = 0.0
         """Until then pluto does not answer, though nothing is wrong with it."""
         self.denied = False
@@ -406,9 +407,11 @@ class FakePluto:
             return Control(CONTROL, "stale")
         return Control(CONTROL, "listening", (self.fake.control_pid,))
 
-    def ask(self) -> Answer | None:
+    def ask(self, *, patient: bool = False) -> Answer | None:
         if self.fake.denied:
             raise DependencyError("pluto's control socket refuses root")
+        if self.fake.slow and not patient:
+            return None
         busy = self.fake.clock.now() < self.fake.busy_until
         if self.fake.hung or busy or self.fake.control_pid is None:
             return None

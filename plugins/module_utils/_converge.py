@@ -134,12 +134,12 @@ def _awaited(step: Step) -> str:
 # A reload looks at more, and does more. What it needs is not imported where it is not asked for.
 
 
-def _look(desired: Desired, host: Host) -> State:
+def _look(desired: Desired, host: Host, *, patient: bool = False) -> State:
     if not desired.reload:
-        return observe(host)
+        return observe(host, patient=patient)
     from ._reload import look
 
-    return look(desired, host)
+    return look(desired, host, patient=patient)
 
 
 def _steps(desired: Desired, state: State) -> tuple[Step, ...]:
@@ -188,7 +188,7 @@ def _plan(desired: Desired, host: Host) -> tuple[State, tuple[t.Any, ...], tuple
     if desired.running and not desired.restart and any(isinstance(step, StopPluto) for step in plan):
         # what looks strange in one moment of a busy host must not cost a pluto its tunnels
         host.clock.sleep(CONFIRM)
-        before = _look(desired, host)
+        before = _look(desired, host, patient=True)
         plan = _steps(desired, before)
     doubts = tuple(doubt for step in plan for doubt in step.check(host, before) or ())
     return before, plan, doubts

@@ -15,12 +15,12 @@ if t.TYPE_CHECKING:
     from ._host import Host
 
 
-def observe(host: Host) -> State:
-    """One look at the host; reads only."""
+def observe(host: Host, *, patient: bool = False) -> State:
+    """One look at the host; reads only. `patient`: pluto has more time to answer, see Pluto.ask."""
     plutos = host.pluto.processes()
     control = host.pluto.control()
     program = host.pluto.program()
-    answer = host.pluto.ask() if control.kind == "listening" else None
+    answer = host.pluto.ask(patient=patient) if control.kind == "listening" else None
     deaf = answer is not None and not answer.interfaces
     tables = host.kernel.tables()
     return State(

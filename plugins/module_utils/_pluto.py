@@ -15,7 +15,7 @@ import typing as t
 from ._commands import ENVIRONMENT
 from ._errors import ConfigError, DaemonError, DependencyError, understood
 from ._model import ConfigFault, Control, Lock, Stranger
-from ._processes import find_program, running, runs, since_boot, socket_owners, sockets, zombies
+from ._processes import find_program, running, runs, since_boot, socket_owners, sockets, stopped, zombies
 from ._whack import LOADED_AUTO, holds_sas, parse_auto, parse_certificates, parse_script, parse_status, parse_version
 
 if t.TYPE_CHECKING:
@@ -29,6 +29,7 @@ RUNDIR = "/run/pluto"
 """Libreswan 3.22 and later; older ones use /var/run/pluto, which leads to the same place on every host with /run."""
 
 ANSWER_TIMEOUT = 10.0
+PATIENCE = 60.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
 
 NSS_FILES = ("cert9.db", "key4.db")
@@ -247,9 +248,11 @@ class LocalPluto:
             return Control(self._control)
         return Control(self._control, "listening" if pids else "stale", pids)
 
-    def ask(self) -> Answer | None:
+    def ask(self, *, patient: bool = False) -> Answer | None:
         """See Pluto.ask."""
-        status = self._ipsec("whack", "--status", timeout=ANSWER_TIMEOUT)
+        waits = patient and not all(stopped(process.pid) for process in self.processes())
+        timeout = PATIENCE if waits else ANSWER_TIMEOUT
+        status = self._ipsec("whack", "--status", timeout=timeout)
         if NO_RIGHT in status.err + status.out:
             raise DependencyError(
                 f"pluto's control socket {self._control} refuses root: {status.reason}; "
@@ -261,7 +264,7 @@ class LocalPluto:
         if not holds_sas(status.out) or (program is not None and program.name == "Openswan"):
             # there is no traffic, or its whack cannot ask for it
             return parse_status(status.out, "")
-        traffic = self._ipsec("whack", "--trafficstatus", timeout=ANSWER_TIMEOUT)
+        traffic = self._ipsec("whack", "--trafficstatus", timeout=timeout)
         if traffic.status != 0:
             return None
         return parse_status(status.out, traffic.out)

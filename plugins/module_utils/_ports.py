@@ -136,8 +136,11 @@ class Pluto(t.Protocol):
     def control(self) -> Control:
         """The control socket, looked at without a connection: nothing that pluto would log or wait for."""
 
-    def ask(self) -> Answer | None:
-        """What pluto says of itself; None when it does not answer in time; DependencyError without the right to ask."""
+    def ask(self, *, patient: bool = False) -> Answer | None:
+        """What pluto says of itself; None when it does not answer in time; DependencyError without the right to ask.
+
+        `patient`: it has a minute, as on a host with too much to do, unless a signal has stopped it.
+        """
 
     def old_locks(self) -> tuple[str, ...]:
         """Files that are there only while IPsec is up: locks of scripts, and the saved resolv.conf."""

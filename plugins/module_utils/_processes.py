@@ -99,6 +99,12 @@ def since_boot(pid: int, proc: str = "/proc") -> float | None:
         return int(fields[20]) / os.sysconf("SC_CLK_TCK")
 
 
+def stopped(pid: int | None) -> bool:
+    """Whether a signal has stopped it (SIGSTOP), or a debugger: field 3 of /proc/PID/stat, proc(5)."""
+    fields = _stat(str(pid), "/proc")
+    return fields is not None and fields[1] in ("T", "t")
+
+
 @functools.cache
 def _boot_time() -> int:
     """Seconds since the epoch. Once a run: it moves when the host's clock is set."""

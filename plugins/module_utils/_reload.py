@@ -226,9 +226,9 @@ class StartConnection:
         return state._replace(reload=compared._replace(up=compared.up | {self.name}))
 
 
-def look(desired: Desired, host: Host) -> State:
+def look(desired: Desired, host: Host, *, patient: bool = False) -> State:
     """One look at the host, which compares once a pluto that answers has read all that it was last told to."""
-    state = observe(host)
+    state = observe(host, patient=patient)
     if state.answer is None:
         return state
     busy = wait_until(lambda: "loading" if host.pluto.loading() else None, desired.start_timeout, host.clock)

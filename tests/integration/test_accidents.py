@@ -146,6 +146,12 @@ cp /bin/true /root/pluto
 background python3 -c 'import subprocess, time; child = subprocess.Popen(["/root/pluto"]); time.sleep(1000)'
 await sh -c 'grep -qs "^State:.Z" $(grep -ls "^Name:.pluto" /proc/[0-9]*/status)'
 """
+LATE = r"""
+cp -p $whack /root/whack
+printf '#!/bin/sh\nsleep %s\nexec /root/whack "$@"\n' >$whack.new
+chmod 755 $whack.new; mv $whack.new $whack
+"""
+"""A whack that takes so many seconds, as on a host with too much to do."""
 UPGRADE = r"""
 cp -p $pluto $pluto.new; mv $pluto.new $pluto
 cp -p $whack /root/whack
@@ -539,6 +545,22 @@ def assert_as_asked(accident: Accident, verb: str, lab: Lab, done: Results) -> N
     assert {suite: result["changed"] for suite, result in again.items()} == dict.fromkeys(again, False)
     if verb != "stopped":
         assert_tunnels_carry(lab)
+
+
+def test_a_late_answer_costs_no_tunnel(triangle: Lab) -> None:
+    """Pluto's answer comes later than one look waits: it is no reason to replace it, only to look once more."""
+    run(triangle)
+    before = each(triangle, Truth.of)
+    each(triangle, lambda gateway: shell(gateway, LATE % 12))
+    try:
+        for options in (("--check",), ()):
+            for result in setup(triangle, "started", "", *options).values():
+                assert (result["failed"], result["changed"]) == (False, False), result
+                assert (result["ipsec"]["state"], result["actions"]) == ("running", [])
+        assert each(triangle, Truth.of) == before
+    finally:
+        each(triangle, lambda gateway: shell(gateway, "mv /root/whack $whack"))
+    assert_tunnels_carry(triangle)
 
 
 def test_started_while_systemd_starts_pluto_again(triangle: Lab) -> None:

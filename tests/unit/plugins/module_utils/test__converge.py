@@ -356,6 +356,17 @@ def test_a_stop_that_stops_nothing_is_not_believed() -> None:
         converge(STOP, fake.host(), check_mode=False)
 
 
+def test_a_pluto_that_answers_late_keeps_its_tunnels() -> None:
+    """As on a host with too much to do: only one that says nothing for a minute is replaced."""
+    fake = FakeHost()
+    running(fake)
+    fake.slow = True
+    before = list(fake.plutos)
+    for check_mode in (True, False):
+        outcome = converge(Desired(running=True), fake.host(), check_mode=check_mode)
+        assert (outcome.actions, fake.plutos) == ((), before)
+
+
 @pytest.mark.parametrize("check_mode", [True, False])
 @pytest.mark.parametrize(
     ("fault", "error", "says"),

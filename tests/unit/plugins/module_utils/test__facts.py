@@ -268,11 +268,11 @@ def test_what_differs_only_at_the_first_look_is_not_told(fake: FakeHost) -> None
     host = fake.host()
     ask, looks = host.pluto.ask, []
 
-    def settle() -> Answer | None:
+    def settle(*, patient: bool = False) -> Answer | None:
         looks.append(1)
         if len(looks) == 2:
             fake.contents = settled
-        return ask()
+        return ask(patient=patient)
 
     object.__setattr__(host.pluto, "ask", settle)
     facts = gather(host, Request(frozenset({"min", "kernel", "connections"})))
@@ -297,7 +297,7 @@ def test_a_pluto_that_answers_no_more_at_the_second_look(fake: FakeHost, monkeyp
         "kernel-sa-without-child-sa",
     ]
     answers = iter((fake.answer,))
-    monkeypatch.setattr(FakePluto, "ask", lambda self: next(answers, None))
+    monkeypatch.setattr(FakePluto, "ask", lambda self, *, patient=False: next(answers, None))
     assert gathered(fake, "min", "kernel")["findings"] == []
 
 

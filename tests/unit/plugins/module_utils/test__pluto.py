@@ -20,8 +20,14 @@ from ansible_collections.xswan.ipsec.plugins.module_utils._endings import end_pr
 from ansible_collections.xswan.ipsec.plugins.module_utils._errors import ConfigError, DaemonError, DependencyError
 from ansible_collections.xswan.ipsec.plugins.module_utils._model import Process, Program
 from ansible_collections.xswan.ipsec.plugins.module_utils._nflog import LogRules
-from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import LocalPluto, bound_ports, listening_inodes
-from ansible_collections.xswan.ipsec.plugins.module_utils._processes import since_boot
+from ansible_collections.xswan.ipsec.plugins.module_utils._pluto import (
+    ANSWER_TIMEOUT,
+    PATIENCE,
+    LocalPluto,
+    bound_ports,
+    listening_inodes,
+)
+from ansible_collections.xswan.ipsec.plugins.module_utils._processes import since_boot, stopped
 
 UNIX = """Num       RefCount Protocol Flags    Type St Inode Path
 0000000000000000: 00000002 00000000 00010000 0001 01 15021 /run/pluto/pluto.ctl
@@ -168,6 +174,40 @@ def test_a_socket_that_refuses_root_is_no_pluto_that_hangs() -> None:
     with pytest.raises(DependencyError, match=r"refuses root.*no right to communicate"):
         LocalPluto(Answers(whack=(33, "", refusal))).ask()
     assert LocalPluto(Answers(whack=(33, "", "whack: is Pluto running?\n"))).ask() is None
+
+
+class Timed:
+    """An `ipsec` command whose whack comes to no end; the time that it had each time."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    def run(self, *argv: str, timeout: float) -> Completed:
+        self.timeouts.append(timeout)
+        return Completed(argv, None, "", "")
+
+
+@pytest.mark.parametrize(("is_stopped", "seconds"), [(False, PATIENCE), (True, ANSWER_TIMEOUT)])
+def test_only_a_pluto_that_was_stopped_has_no_patience_to_hope_for(
+    *, is_stopped: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pluto, "find_program", lambda _name: (Process(7),))
+    monkeypatch.setattr(_pluto, "stopped", lambda pid: is_stopped and pid == 7)
+    for patient, expected in ((True, seconds), (False, ANSWER_TIMEOUT)):
+        commands = Timed()
+        assert LocalPluto(commands).ask(patient=patient) is None
+        assert commands.timeouts == [expected]
+
+
+def test_a_process_that_is_stopped(pluto: Path) -> None:
+    with subprocess.Popen([pluto, "60"]) as process:
+        try:
+            assert not stopped(process.pid)
+            process.send_signal(signal.SIGSTOP)
+            assert found(lambda: stopped(process.pid))
+        finally:
+            process.kill()
+    assert not stopped(process.pid)
 
 
 def test_traffic_is_asked_for_only_when_there_are_sas() -> None:
