@@ -60,7 +60,7 @@ def measure(made: Pair, rounds: int) -> list[Row]:
 
 def run(made: Pair, playbook: str, **more: str) -> None:
     """A run on `near` that changes nothing."""
-    unchanged(cost(made.lab, playbook, "-e", f"@{made.variables}", names=(made.near.name,), **more))
+    unchanged(made.lab, cost(made.lab, playbook, "-e", f"@{made.variables}", names=(made.near.name,), **more))
 
 
 def timed(made: Pair, playbook: str) -> tuple[float, list[Task]]:

@@ -39,7 +39,7 @@ def nothing_to_do(made: Pair, rounds: dict[int, tuple[int, int]]) -> list[Row]:
             row: Row = {"connections": number, "method": name, "wall": [], "controller": [], "gateway": []}
             for turn in range(times):
                 with progress(f"converge: {number} connections, {name}, round {turn + 1} of {times}"):
-                    found = unchanged(cost(made.lab, f"{name}.yml", "-e", f"@{made.variables}", names=names))
+                    found = unchanged(made.lab, cost(made.lab, f"{name}.yml", "-e", f"@{made.variables}", names=names))
                 row["wall"].append(found.wall)
                 row["controller"].append(found.controller)
                 row["gateway"].append(found.gateways - quiet * found.wall)

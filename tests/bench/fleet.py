@@ -65,7 +65,7 @@ def measure(lab: Lab, chance: random.Random, sizes: tuple[int, ...], rounds: dic
                 for turn in range(rounds[work]):
                     label = f"fleet: {size} gateways, {forks} forks, {work}, round {turn + 1} of {rounds[work]}"
                     with progress(label):
-                        found = unchanged(cost(lab, playbook, *options, str(forks), names=names[:size]))
+                        found = unchanged(lab, cost(lab, playbook, *options, str(forks), names=names[:size]))
                     row["wall"].append(found.wall)
                     row["controller"].append(found.controller)
                     row["gateway"].append(found.gateways - quiet * found.wall * size / len(names))

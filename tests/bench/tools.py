@@ -130,16 +130,31 @@ def cost(lab: Lab, playbook: str, *options: str, names: c.Collection[str] = (), 
     gateways = machine_cpu(lab, names) - before
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise LabError(f"{playbook} ended with status {process.returncode}:\n{text[-3000:]}")
+        raise LabError(f"{playbook} ended with status {process.returncode}:\n{_odd(text)}")
     return Cost(Run(process.returncode, text), wall, used.ru_utime + used.ru_stime, gateways)
 
 
-def unchanged(found: Cost) -> Cost:
+def unchanged(lab: Lab, found: Cost) -> Cost:
     """The same; LabError if it has changed anything, for then it is no measure of a run that has nothing to do."""
-    changed = {host: counts["changed"] for host, counts in found.run.recap.items() if counts["changed"]}
+    changed = {
+        host: lab.gateways[host].run("journalctl -q -t ipsec_setup -n 9 -o short-iso").stdout
+        for host, counts in found.run.recap.items()
+        if counts["changed"]
+    }
     if changed:
-        raise LabError(f"a run that has nothing to do has changed something: {changed}:\n{found.run.text[-3000:]}")
+        raise LabError(f"a run that has nothing to do has changed something: {changed}:\n{_odd(found.run.text)}")
     return found
+
+
+def _odd(text: str) -> str:
+    """What Ansible says of tasks that changed something or failed, each after its name, and the end of all it says."""
+    lines, task = [], ""
+    for line in text.splitlines():
+        if line.startswith("TASK ["):
+            task = line
+        elif line.startswith(("changed: ", "fatal: ", "[ERROR]")):
+            lines += [task, line[:2000]]
+    return "\n".join([*lines, text[-1000:]])
 
 
 def until(probe: c.Callable[[], bool], seconds: float) -> bool:
