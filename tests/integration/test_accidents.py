@@ -550,14 +550,14 @@ def assert_as_asked(accident: Accident, verb: str, lab: Lab, done: Results) -> N
 def test_a_late_answer_costs_no_tunnel(triangle: Lab) -> None:
     """Pluto's answer comes later than one look waits: it is no reason to replace it, only to look once more."""
     run(triangle)
-    before = each(triangle, Truth.of)
+    before = each(triangle, lambda gateway: Truth.of(gateway).plutos)
     each(triangle, lambda gateway: shell(gateway, LATE % 12))
     try:
         for options in (("--check",), ()):
             for result in setup(triangle, "started", "", *options).values():
                 assert (result["failed"], result["changed"]) == (False, False), result
                 assert (result["ipsec"]["state"], result["actions"]) == ("running", [])
-        assert each(triangle, Truth.of) == before
+        assert each(triangle, lambda gateway: Truth.of(gateway).plutos) == before
     finally:
         each(triangle, lambda gateway: shell(gateway, "mv /root/whack $whack"))
     assert_tunnels_carry(triangle)
