@@ -89,14 +89,14 @@ def machine_cpu(lab: Lab, names: c.Collection[str] = ()) -> float:
     the parent that waited for it: proc(5), utime to cstime. What gateways tell of themselves, in /proc/stat, is no
     measure: User-mode Linux counts ticks of the wall, also when this machine had its processors elsewhere.
     """
-    spaces = {
-        os.readlink(f"/proc/{pid}/ns/pid")
-        for name in names or lab.gateways
-        for pid in processes.find(of_lab(lab.name, name))
-    }
+    spaces = set()
+    for name in names or lab.gateways:
+        for pid in processes.find(of_lab(lab.name, name)):
+            # a process may end while it is looked at
+            with contextlib.suppress(OSError):
+                spaces.add(os.readlink(f"/proc/{pid}/ns/pid"))
     ticks = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        # a process may end while it is looked at
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{pid}/ns/pid") in spaces:
                 words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
