@@ -91,10 +91,10 @@ def machine_cpu(lab: Lab, names: c.Collection[str] = ()) -> float:
     """
     spaces = set()
     for name in names or lab.gateways:
-        for pid in processes.find(of_lab(lab.name, name)):
+        for number in processes.find(of_lab(lab.name, name)):
             # a process may end while it is looked at
             with contextlib.suppress(OSError):
-                spaces.add(os.readlink(f"/proc/{pid}/ns/pid"))
+                spaces.add(os.readlink(f"/proc/{number}/ns/pid"))
     ticks = 0
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
