@@ -29,8 +29,9 @@ RUNDIR = "/run/pluto"
 """Libreswan 3.22 and later; older ones use /var/run/pluto, which leads to the same place on every host with /run."""
 
 ANSWER_TIMEOUT = 10.0
-PATIENCE = 60.0
 """Seconds that pluto has for an answer. It has a single thread: while it loads connections, whack waits."""
+PATIENCE = 60.0
+"""Seconds that it has before it is replaced because it does not answer."""
 
 NSS_FILES = ("cert9.db", "key4.db")
 """Of an NSS database; its third file, pkcs11.txt, may be missing."""

@@ -101,8 +101,9 @@ def since_boot(pid: int, proc: str = "/proc") -> float | None:
 
 def stopped(pid: int | None) -> bool:
     """Whether a signal has stopped it (SIGSTOP), or a debugger: field 3 of /proc/PID/stat, proc(5)."""
-    fields = _stat(str(pid), "/proc")
-    return fields is not None and fields[1] in ("T", "t")
+    fields = _stat(str(pid))
+    with understood(f"/proc/{pid}/stat"):
+        return fields is not None and fields[1] in ("T", "t")
 
 
 @functools.cache
