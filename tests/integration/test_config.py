@@ -15,6 +15,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from plutos import PLUTOS
 
 from lab import Lab
 from lab.ansible import ad_hoc
@@ -129,7 +130,7 @@ cd /
 md5sum /etc/ipsec.conf /etc/ipsec.secrets
 find /etc /var/lib/ipsec /run -xdev -newer /root/mark | grep -v -E "$LIVELY" | sort
 ls -A /etc/ipsec.d /etc/ipsec.d/policies /var/lib/ipsec/nss; cat /etc/ipsec.d/policies/* | md5sum
-pidof pluto; cut -d" " -f 22 /proc/$(pidof pluto)/stat; ls /run/pluto
+pid=$(plutos); echo $pid; cut -d" " -f 22 /proc/${pid% }/stat; ls /run/pluto
 ip xfrm state | grep proto; ipsec whack --status | grep -E '^(000 )?Total'
 ip -brief link; ip -brief address; ip route; ip route show table all | md5sum; md5sum </proc/mounts
 for p in /proc/[0-9]*; do readlink $p/ns/net; done | sort | uniq
@@ -150,7 +151,7 @@ class Truth(t.NamedTuple):
     def of(cls, gateway: Gateway) -> Truth:
         """Look."""
         said = gateway.run(
-            f"[ -e /root/mark ] || touch /root/mark; LIVELY='{LIVELY}'\n{LOOK}", check=False, timeout=120
+            f"[ -e /root/mark ] || touch /root/mark; LIVELY='{LIVELY}'\n{PLUTOS}{LOOK}", check=False, timeout=120
         )
         assert said.stdout.endswith("end\n"), said
         return cls(said.stdout)
